@@ -1,0 +1,1 @@
+//! Checks of this machine and the table of reasons that every failure is explained from.

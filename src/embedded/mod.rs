@@ -1,0 +1,1 @@
+//! The embedded cluster: a Kubernetes API server, controllers, a kubelet, a network and a mesh in one daemon.

@@ -1,0 +1,1 @@
+//! Runs a SavedModel's graph on the CPU.

@@ -1,0 +1,1 @@
+//! Istio's release and its installation into a real cluster.

@@ -1,0 +1,1 @@
+//! A lab as data: the schema of `lab.yaml`, its strict loader, and the lab that is embedded in the binary.

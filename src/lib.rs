@@ -1,0 +1,35 @@
+//! canary-lab takes a person, or a CI job, through deploying a TensorFlow model as a canary release with
+//! Kubernetes and Istio, on a cluster that it prepares itself, and proves every outcome.
+//!
+//! The house has five floors; a room uses only those on its own floor or below:
+//!
+//! | floor | rooms |
+//! |---|---|
+//! | entry | [`cli`] |
+//! | lab | [`lab`], [`run`], [`steps`], [`state`] |
+//! | world | [`cluster`], [`istio`], [`doctor`], [`models`], [`traffic`] |
+//! | box | [`embedded`], [`gateway`], [`serving`] |
+//! | ground | [`objects`], [`routing`], [`savedmodel`], [`inference`], [`stats`], [`ui`], [`process`] |
+//!
+//! Only the embedded provider in [`cluster`] and the daemon's entry know the box; the box knows nothing of labs.
+
+pub mod cli;
+pub mod cluster;
+pub mod doctor;
+pub mod embedded;
+pub mod gateway;
+pub mod inference;
+pub mod istio;
+pub mod lab;
+pub mod models;
+pub mod objects;
+pub mod process;
+pub mod routing;
+pub mod run;
+pub mod savedmodel;
+pub mod serving;
+pub mod state;
+pub mod stats;
+pub mod steps;
+pub mod traffic;
+pub mod ui;

@@ -1,0 +1,3 @@
+//! The `canary-lab` command.
+
+fn main() {}

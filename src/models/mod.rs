@@ -1,0 +1,1 @@
+//! The model catalogue, synthetic weights, pictures, and the SavedModels that the lab builds.

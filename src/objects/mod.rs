@@ -1,0 +1,1 @@
+//! Kubernetes objects as values: merging, selectors, quantities, defaults, validation and tables, all pure functions.

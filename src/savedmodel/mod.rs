@@ -1,0 +1,1 @@
+//! The SavedModel format: graph, signatures, variables bundle; a reader and a writer.

@@ -1,0 +1,1 @@
+//! Exact statistics for traffic splits: binomial tests and Clopper-Pearson intervals.

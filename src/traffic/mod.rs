@@ -1,0 +1,1 @@
+//! Requests through the ingress: who answered, samples, and verdicts about splits.
