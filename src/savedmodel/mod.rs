@@ -1,1 +1,3 @@
 //! The SavedModel format: graph, signatures, variables bundle; a reader and a writer.
+
+pub mod proto;
