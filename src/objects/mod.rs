@@ -1,1 +1,16 @@
-//! Kubernetes objects as values: merging, selectors, quantities, defaults, validation and tables, all pure functions.
+//! Kubernetes objects as values: what a cluster's API and its clients do to JSON objects, as pure functions.
+//!
+//! The words and rules are those of Kubernetes 1.24; nothing here panics, whatever the object. The API server,
+//! controllers, mesh and lab all call it.
+
+mod field_error;
+mod gvk;
+mod kinds;
+pub mod meta;
+pub mod names;
+pub mod quantity;
+pub mod selector;
+
+pub use field_error::{FieldError, FieldErrorReason, invalid_message};
+pub use gvk::Gvk;
+pub use kinds::{BUILTIN_KINDS, BuiltinKind, Subresource, Verbs, builtin, builtin_by_path, is_builtin};
