@@ -1,1 +1,3 @@
 //! The embedded cluster: a Kubernetes API server, controllers, a kubelet, a network and a mesh in one daemon.
+
+pub mod network;
