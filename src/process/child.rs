@@ -68,7 +68,7 @@ pub struct Child {
     identity: ProcessIdentity,
     group: Option<Pid>,
     /// Held, never written to: its end is how the child learns that this process is gone.
-    _lifeline: Option<ChildStdin>,
+    lifeline: Option<ChildStdin>,
     output: Option<(ChildStdout, ChildStderr)>,
 }
 
@@ -98,7 +98,7 @@ impl Child {
             process,
             identity: ProcessIdentity::of(pid).unwrap_or(ProcessIdentity { pid, start_time: 0 }),
             group: i32::try_from(pid).ok().and_then(Pid::from_raw),
-            _lifeline: lifeline,
+            lifeline,
             output,
         })
     }
@@ -111,6 +111,11 @@ impl Child {
     /// Standard output and standard error, once.
     pub fn take_output(&mut self) -> Option<(ChildStdout, ChildStderr)> {
         self.output.take()
+    }
+
+    /// Closes the child's standard input, as the end of this process would.
+    pub fn cut_lifeline(&mut self) {
+        self.lifeline = None;
     }
 
     /// Asks the whole process group to end (SIGTERM).
@@ -200,7 +205,7 @@ mod tests {
     async fn the_lifeline_ends_with_its_holder() {
         let mut child = Child::spawn(&shell("cat; echo over")).unwrap();
         let (mut out, _err) = child.take_output().unwrap();
-        drop(child._lifeline.take());
+        child.cut_lifeline();
         let mut text = String::new();
         out.read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "over\n");
