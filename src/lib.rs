@@ -33,3 +33,6 @@ pub mod stats;
 pub mod steps;
 pub mod traffic;
 pub mod ui;
+
+#[cfg(test)]
+mod testing;

@@ -1,1 +1,3 @@
 //! The model catalogue, synthetic weights, pictures, and the SavedModels that the lab builds.
+
+pub mod jpeg;

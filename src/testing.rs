@@ -1,0 +1,18 @@
+//! What unit tests of several rooms need: the samples that live beside the checkout.
+
+use std::path::{Path, PathBuf};
+
+/// The path of a sample in the `shared` folder beside the checkout (or in `CANARY_LAB_SHARED`).
+///
+/// `None`, with a line that says so, when the folder is not there: a checkout alone passes its tests. A CI run
+/// (`CI=true`) must have it, so there its absence is a failure.
+pub(crate) fn shared(path: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("CANARY_LAB_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
+    if !folder.is_dir() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "the samples are missing: {}", folder.display());
+        println!("skipped: no samples at {}", folder.display());
+        return None;
+    }
+    Some(folder.join(path))
+}
