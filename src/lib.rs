@@ -36,3 +36,14 @@ pub mod ui;
 
 #[cfg(test)]
 mod testing;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs one command of the lab and tells how it ended, by the codes that `docs/exit-codes.md` lists.
+///
+/// `args` starts with the program's own name. Everything that the process owns comes in through `io`, so that this
+/// can be called several times in one process.
+pub fn run(args: impl IntoIterator<Item = OsString>, io: ui::Io) -> ExitCode {
+    ExitCode::from(cli::run(args, io))
+}

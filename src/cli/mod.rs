@@ -1,1 +1,115 @@
-//! The commands: one file each. Parses arguments, wires the rooms below together and prints through [`crate::ui`]; it decides nothing about a cluster.
+//! The commands: one file each. Parses arguments, wires the rooms below together and prints through [`crate::ui`]; it
+//! decides nothing about a cluster.
+//!
+//! [`run`] is the only way in. A command gets a [`Context`] (streams, home, lab) and ends with nothing to add or with
+//! a [`Failure`], which is printed here and nowhere else. Hidden commands are the processes that the embedded cluster
+//! starts from the same binary.
+
+mod completions;
+mod context;
+mod export;
+mod ls;
+mod status;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::doctor::Failure;
+use crate::ui::Io;
+
+use context::Context;
+
+/// Deploys a TensorFlow model as a canary release with Kubernetes and Istio, and proves every outcome.
+#[derive(Debug, Parser)]
+#[command(
+    name = "canary-lab",
+    version,
+    propagate_version = false,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = false,
+    max_term_width = 110
+)]
+#[command(after_help = "\
+Start here:
+  canary-lab up                           the whole lab, every outcome proven
+  eval \"$(canary-lab env)\"                kubectl, curl and Python of this terminal find the lab
+  canary-lab down                         takes it away again
+
+The lab lives in one directory: `--home DIR`, else CANARY_LAB_HOME, else ~/.local/share/canary-lab.
+Exit codes and reasons are listed in docs/exit-codes.md and docs/reasons.md.")]
+struct Cli {
+    /// The directory that holds everything of this lab
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+
+    /// Another lab: a directory with a lab.yaml
+    #[arg(long, global = true, value_name = "DIR")]
+    lab: Option<PathBuf>,
+
+    /// What standard output gets: lines for a person, or JSON for a script
+    #[arg(long, global = true, value_enum, default_value_t = Output::Human, value_name = "FORMAT")]
+    output: Output,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What standard output gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Lines for a person.
+    Human,
+    /// JSON for a script.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Status(status::Args),
+    Ls(ls::Args),
+    Export(export::Args),
+    Completions(completions::Args),
+}
+
+/// Runs one command and returns the process's exit code.
+pub(crate) fn run(args: impl IntoIterator<Item = OsString>, mut io: Io) -> u8 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &mut io),
+    };
+    let output = cli.output;
+    let mut context = Context::new(io, cli.home, cli.lab, output);
+    let done = match cli.command {
+        Command::Status(args) => status::run(&args, &mut context),
+        Command::Ls(args) => ls::run(&args, &mut context),
+        Command::Export(args) => export::run(&args, &mut context),
+        Command::Completions(args) => completions::run(&args, &mut context, &mut Cli::command()),
+    };
+    finish(done, &mut context)
+}
+
+/// Prints a failure, if there is one, and tells the exit code.
+fn finish(done: Result<(), Failure>, context: &mut Context) -> u8 {
+    match done {
+        Ok(()) => 0,
+        Err(failure) => {
+            context.show(&failure);
+            failure.exit_code()
+        }
+    }
+}
+
+/// Help and version go to standard output with code 0, mistakes to standard error with code 2.
+fn usage(error: &clap::Error, io: &mut Io) -> u8 {
+    let text = error.render();
+    let (stream, is_terminal) =
+        if error.use_stderr() { (&mut io.stderr, io.terminal.stderr) } else { (&mut io.stdout, io.terminal.stdout) };
+    let coloured = crate::ui::Paint::for_stream(is_terminal, &io.environment).is_coloured();
+    // A reader that has gone away, as in `canary-lab help | head -1`, is no failure of ours.
+    let _ = if coloured { write!(stream, "{}", text.ansi()) } else { write!(stream, "{text}") };
+    let _ = stream.flush();
+    u8::try_from(error.exit_code()).unwrap_or(2)
+}

@@ -1,1 +1,13 @@
 //! Checks of this machine and the table of reasons that every failure is explained from.
+//!
+//! [`Reason`] is the one table: a stable id, the layer (and so the exit code), the likely cause, the commands to go on
+//! with. [`Failure`] is a reason together with what was observed; every error that reaches a person has become one.
+//! `docs/reasons.md` and `docs/exit-codes.md` are generated from the table, and a test keeps them current.
+
+mod documentation;
+mod failure;
+mod reasons;
+
+pub use documentation::{exit_codes_page, reasons_page};
+pub use failure::{Failure, Next};
+pub use reasons::{Layer, Reason};

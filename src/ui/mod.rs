@@ -1,1 +1,17 @@
 //! What a person sees: lines, live progress, tables and failures on a terminal, in a pipe or in a log.
+//!
+//! [`Io`] is all that a command may touch of its process: streams, terminal, environment and clock. [`Paint`] decides
+//! about colour once, [`Screen`] shows a run as plain lines plus one live line on a terminal, [`show_failure`] prints the
+//! block that every failure ends with. Data goes to standard output, everything else to standard error.
+
+mod failure;
+mod io;
+mod paint;
+mod screen;
+mod words;
+
+pub use failure::show_failure;
+pub use io::{Environment, Io, Terminal};
+pub use paint::{Mark, Paint};
+pub use screen::{LiveNote, Screen};
+pub use words::{age, duration, home_relative, plural, thousands, wrap};

@@ -1,0 +1,97 @@
+//! What every command gets: streams, home, lab and the way to print.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::Output;
+use crate::doctor::{Failure, Reason};
+use crate::lab::{Lab, Source};
+use crate::state::Home;
+use crate::ui::{self, Io, Paint};
+
+/// The surroundings of one command.
+pub(super) struct Context {
+    pub(super) io: Io,
+    pub(super) output: Output,
+    home_flag: Option<PathBuf>,
+    lab_flag: Option<PathBuf>,
+}
+
+impl Context {
+    pub(super) fn new(io: Io, home_flag: Option<PathBuf>, lab_flag: Option<PathBuf>, output: Output) -> Self {
+        Self { io, output, home_flag, lab_flag }
+    }
+
+    /// The lab's home: the flag, else CANARY_LAB_HOME, else the XDG data directory.
+    pub(super) fn home(&self) -> Result<Home, Failure> {
+        Ok(Home::resolve(self.home_flag.as_deref(), &self.io.environment)?)
+    }
+
+    /// The lab that `--lab` names, else the built-in one.
+    pub(super) fn lab(&self) -> Result<Lab, Failure> {
+        let source = self.lab_flag.clone().map_or(Source::Builtin, Source::Directory);
+        Ok(Lab::load(&source)?)
+    }
+
+    /// The person's own home directory, for shortening paths.
+    pub(super) fn user_home(&self) -> Option<PathBuf> {
+        self.io.environment.absolute_path("HOME")
+    }
+
+    /// Columns to write into; a stream that is no terminal has plenty.
+    pub(super) fn width(&self) -> usize {
+        usize::from(self.io.terminal.width.unwrap_or(100)).clamp(20, 110)
+    }
+
+    pub(super) fn paint_out(&self) -> Paint {
+        Paint::stdout(self.io.terminal, &self.io.environment)
+    }
+
+    pub(super) fn paint_err(&self) -> Paint {
+        Paint::stderr(self.io.terminal, &self.io.environment)
+    }
+
+    /// A line of data.
+    pub(super) fn say(&mut self, text: &str) -> Result<(), Failure> {
+        writeln!(self.io.stdout, "{text}").and_then(|()| self.io.stdout.flush()).map_err(closed_output)
+    }
+
+    /// A line that is not data.
+    pub(super) fn remark(&mut self, text: &str) -> Result<(), Failure> {
+        writeln!(self.io.stderr, "{text}").and_then(|()| self.io.stderr.flush()).map_err(closed_output)
+    }
+
+    /// A JSON document on standard output.
+    pub(super) fn say_json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|error| Failure::new(Reason::Internal, format!("cannot write JSON: {error}")))?;
+        self.say(&text)
+    }
+
+    /// Prints a failure: the block for a person, and an object on standard output for a script.
+    pub(super) fn show(&mut self, failure: &Failure) {
+        let (paint, width, user_home) = (self.paint_err(), self.width(), self.user_home());
+        if self.output == Output::Json {
+            let object = json!({"failure": {
+                "reason": failure.reason, "exit": failure.exit_code(), "headline": failure.headline,
+                "observed": failure.observed, "cause": failure.cause_text(), "evidence": failure.evidence,
+                "next": failure.next_steps(),
+            }});
+            // Nothing is left to be told where even the streams are gone.
+            let _ = self.say_json(&object);
+            return;
+        }
+        let mark = paint.mark(ui::Mark::Failed);
+        let _ = writeln!(self.io.stderr, "{mark} {}", failure.headline);
+        let _ = ui::show_failure(&mut self.io.stderr, failure, paint, width, user_home.as_deref());
+        let _ = self.io.stderr.flush();
+    }
+}
+
+/// A stream that does not take what is written, other than a reader that has gone away.
+pub(super) fn closed_output(error: std::io::Error) -> Failure {
+    Failure::new(Reason::Internal, "the output cannot be written").observed(error.to_string())
+}

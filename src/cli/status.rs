@@ -1,0 +1,96 @@
+//! `status`: what stands, by the lab's records.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::Output;
+use super::context::Context;
+use crate::doctor::Failure;
+use crate::lab::{Lab, StageSpec};
+use crate::state::{Loaded, StageRecord, StageStanding, State, StateFile};
+use crate::ui::{Mark, age, home_relative};
+
+/// Shows the stages, what proved them, and how long ago; looks at records only (`verify` looks at the lab itself)
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {}
+
+pub(super) fn run(_args: &Args, context: &mut Context) -> Result<(), Failure> {
+    let home = context.home()?;
+    let lab = context.lab()?;
+    let state = match StateFile::of(&home).load()? {
+        Loaded::Present(state) => state,
+        Loaded::Absent => State::new(&lab.spec.name),
+        Loaded::Unusable(reason) => {
+            let name = home_relative(&home.state_file(), context.user_home().as_deref());
+            context.remark(&format!(
+                "{} {name}: {reason}; the next `up` keeps it aside",
+                context.paint_err().mark(Mark::Warning)
+            ))?;
+            State::new(&lab.spec.name)
+        }
+    };
+    let now = (context.io.clock)();
+    if context.output == Output::Json {
+        return context.say_json(&as_json(&lab, &state, now, home.root()));
+    }
+    let paint = context.paint_out();
+    let shown_home = home_relative(home.root(), context.user_home().as_deref());
+    let provider = state.provider.as_deref().unwrap_or("none yet");
+    context.say(&format!("lab {}   cluster {provider}", lab.spec.name))?;
+    context.say(&format!("home {shown_home}\n"))?;
+    let count = lab.spec.stages.len();
+    for (index, stage) in lab.spec.stages.iter().enumerate() {
+        let place = format!("{:>2}/{count}", index + 1);
+        let (mark, text) = match state.stages.get(&stage.id) {
+            Some(record) => (mark_of(record.standing), describe(record, now)),
+            None => (Mark::Quiet, "not begun".to_owned()),
+        };
+        context.say(&format!("{} {:<20} {} {text}", paint.dim(&place), stage.title, paint.mark(mark)))?;
+        if let Some(evidence) = state.stages.get(&stage.id).and_then(|record| record.evidence.as_ref()) {
+            context.say(&format!("{}{}", " ".repeat(29), paint.dim(evidence)))?;
+        }
+    }
+    Ok(())
+}
+
+fn mark_of(standing: StageStanding) -> Mark {
+    match standing {
+        StageStanding::Proven => Mark::Fine,
+        StageStanding::Failed => Mark::Failed,
+        StageStanding::Begun => Mark::Warning,
+    }
+}
+
+fn describe(record: &StageRecord, now: Timestamp) -> String {
+    let ago = age(since(record.at, now));
+    match record.standing {
+        StageStanding::Proven => format!("{} · {ago} ago", record.summary),
+        StageStanding::Failed => format!("failed {ago} ago: {}", record.summary),
+        StageStanding::Begun => format!("begun {ago} ago, not finished"),
+    }
+}
+
+fn since(then: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(then)).unwrap_or_default()
+}
+
+fn as_json(lab: &Lab, state: &State, now: Timestamp, home: &std::path::Path) -> Value {
+    let stage = |stage: &StageSpec| {
+        let record = state.stages.get(&stage.id);
+        json!({
+            "id": stage.id, "title": stage.title,
+            "standing": record.map_or(json!("not-begun"), |record| json!(record.standing)),
+            "summary": record.map(|record| &record.summary),
+            "at": record.map(|record| record.at),
+            "age_seconds": record.map(|record| since(record.at, now).as_secs()),
+            "evidence": record.and_then(|record| record.evidence.as_ref()).map(|evidence| home.join(evidence)),
+        })
+    };
+    json!({
+        "lab": lab.spec.name, "home": home, "provider": state.provider, "cluster": state.cluster,
+        "stages": lab.spec.stages.iter().map(stage).collect::<Vec<_>>(),
+        "inventory": state.inventory,
+    })
+}

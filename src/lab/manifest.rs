@@ -1,0 +1,90 @@
+//! Manifests: one object a file, with one variable.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::error::LabError;
+
+/// The one variable of the manifests: the directory that holds the models, as the cluster's node sees it.
+const MODELS_VARIABLE: &str = "${MODELS}";
+
+/// Which object a manifest describes; two manifests with equal keys describe the same object.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct ManifestKey {
+    /// The API group; empty for the core one.
+    pub group: String,
+    /// The kind.
+    pub kind: String,
+    /// The namespace, if the manifest names one.
+    pub namespace: Option<String>,
+    /// The name.
+    pub name: String,
+}
+
+impl ManifestKey {
+    /// Whether the object takes part in routing.
+    pub fn is_route(&self) -> bool {
+        self.group == "networking.istio.io"
+    }
+
+    /// `Deployment tf-serving/x`.
+    pub fn label(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{} {namespace}/{}", self.kind, self.name),
+            None => format!("{} {}", self.kind, self.name),
+        }
+    }
+}
+
+/// One manifest, as it lies in the lab.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// The file's name, as in the tutorial.
+    pub file: String,
+    /// Its text, with the variable.
+    text: String,
+    /// Which object it describes.
+    pub key: ManifestKey,
+}
+
+impl Manifest {
+    /// Reads a manifest strictly enough to know which object it is.
+    pub(super) fn parse(file: &str, shown: &str, text: String) -> Result<Self, LabError> {
+        let object = parse_object(shown, &text)?;
+        let field = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let needed = |pointer: &str, name: &str| {
+            field(pointer).ok_or_else(|| LabError::Invalid {
+                file: shown.to_owned(),
+                line: 1,
+                message: format!("`{name}` is missing"),
+            })
+        };
+        let api_version = needed("/apiVersion", "apiVersion")?;
+        let key = ManifestKey {
+            group: api_version.split_once('/').map(|(group, _)| group.to_owned()).unwrap_or_default(),
+            kind: needed("/kind", "kind")?,
+            namespace: field("/metadata/namespace"),
+            name: needed("/metadata/name", "metadata.name")?,
+        };
+        Ok(Self { file: file.to_owned(), text, key })
+    }
+
+    /// The text with the models' directory put in.
+    pub fn text(&self, models: &str) -> String {
+        self.text.replace(MODELS_VARIABLE, models)
+    }
+
+    /// The object with the models' directory put in.
+    pub fn object(&self, models: &str) -> Result<Value, LabError> {
+        parse_object(&self.file, &self.text(models))
+    }
+}
+
+fn parse_object(shown: &str, text: &str) -> Result<Value, LabError> {
+    let value: Value = serde_yaml::from_str(text).map_err(|error| LabError::from_yaml(shown, text, &error))?;
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(LabError::Invalid { file: shown.to_owned(), line: 1, message: "a manifest is one mapping".to_owned() })
+    }
+}

@@ -1,0 +1,172 @@
+//! The directory that holds everything of one lab.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::ui::Environment;
+
+/// Names the home directory where no flag does.
+pub const HOME_VARIABLE: &str = "CANARY_LAB_HOME";
+
+/// A lab's home directory and the places in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    root: PathBuf,
+}
+
+/// Why there is no usable home.
+#[derive(Debug, Error)]
+pub enum HomeError {
+    /// Nothing says where it should be.
+    #[error("neither `--home`, {HOME_VARIABLE}, XDG_DATA_HOME nor HOME says where the lab should live")]
+    Unknown,
+    /// It cannot be created or written.
+    #[error("{path}: {source}", path = path.display())]
+    NotWritable {
+        /// The directory or file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Home {
+    /// The flag's directory, else CANARY_LAB_HOME's, else `canary-lab` in the XDG data directory. Relative paths are
+    /// taken from the current directory. Nothing is created.
+    pub fn resolve(flag: Option<&Path>, environment: &Environment) -> Result<Self, HomeError> {
+        let named = flag.map(Path::to_path_buf).or_else(|| environment.get(HOME_VARIABLE).map(PathBuf::from));
+        let root = match named {
+            Some(path) => std::path::absolute(&path).map_err(|source| HomeError::NotWritable { path, source })?,
+            None => environment
+                .absolute_path("XDG_DATA_HOME")
+                .or_else(|| Some(environment.absolute_path("HOME")?.join(".local/share")))
+                .ok_or(HomeError::Unknown)?
+                .join("canary-lab"),
+        };
+        Ok(Self { root })
+    }
+
+    /// A home at an absolute path.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Creates the directory, closed to other users, and shows that it can be written.
+    pub fn prepare(&self) -> Result<(), HomeError> {
+        let failed = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| HomeError::NotWritable { path, source }
+        };
+        if !self.root.is_dir() {
+            std::fs::create_dir_all(&self.root).map_err(failed(&self.root))?;
+            close_to_others(&self.root).map_err(failed(&self.root))?;
+        }
+        let trial = tempfile::Builder::new().prefix(".writable").tempfile_in(&self.root).map_err(failed(&self.root))?;
+        // An empty file needs no block: only written bytes show that the file system has room.
+        std::io::Write::write_all(&mut trial.as_file(), &[0; 4096]).map_err(failed(&self.root))?;
+        trial.as_file().sync_all().map_err(failed(&self.root))
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What the lab remembers.
+    pub fn state_file(&self) -> PathBuf {
+        self.root.join("state.json")
+    }
+
+    /// Held by the command that changes the lab.
+    pub fn lock_file(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// The cluster's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.root.join("kubeconfig")
+    }
+
+    /// The tutorial's files under their own names; the learner's terminal starts here.
+    pub fn work(&self) -> PathBuf {
+        self.root.join("work")
+    }
+
+    /// One directory a model.
+    pub fn models(&self) -> PathBuf {
+        self.root.join("models")
+    }
+
+    /// What can be made or fetched again.
+    pub fn cache(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+
+    /// One directory a run: events and evidence.
+    pub fn runs(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
+    /// The embedded cluster's storage, keys and logs.
+    pub fn cluster(&self) -> PathBuf {
+        self.root.join("cluster")
+    }
+}
+
+#[cfg(unix)]
+fn close_to_others(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
+}
+
+#[cfg(not(unix))]
+fn close_to_others(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        Environment(pairs.iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+
+    #[test]
+    fn the_most_explicit_place_wins() {
+        let full = environment(&[("CANARY_LAB_HOME", "/lab"), ("XDG_DATA_HOME", "/data"), ("HOME", "/home/a")]);
+        let root = |flag: Option<&str>, environment: &Environment| {
+            Home::resolve(flag.map(Path::new), environment).map(|home| home.root().to_path_buf())
+        };
+        assert_eq!(root(Some("/flag"), &full).unwrap(), Path::new("/flag"));
+        assert_eq!(root(None, &full).unwrap(), Path::new("/lab"));
+        let data = environment(&[("XDG_DATA_HOME", "/data"), ("HOME", "/home/a")]);
+        assert_eq!(root(None, &data).unwrap(), Path::new("/data/canary-lab"));
+        let relative = environment(&[("XDG_DATA_HOME", "data"), ("HOME", "/home/a")]);
+        assert_eq!(root(None, &relative).unwrap(), Path::new("/home/a/.local/share/canary-lab"));
+        assert!(matches!(root(None, &environment(&[])), Err(HomeError::Unknown)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_home_is_closed_to_others() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path().join("a/b"));
+        home.prepare().unwrap();
+        home.prepare().unwrap();
+        assert_eq!(std::fs::metadata(home.root()).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(std::fs::read_dir(home.root()).unwrap().count(), 0, "the trial file is gone");
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        let error = Home::at(file.join("home")).prepare().unwrap_err();
+        assert!(error.to_string().contains("file/home"), "{error}");
+    }
+}
