@@ -1,4 +1,4 @@
-//! What unit tests of several rooms need: the samples that live beside the checkout.
+//! What unit tests of several rooms need: the samples that live beside the checkout, and generated pages.
 
 use std::path::{Path, PathBuf};
 
@@ -15,4 +15,17 @@ pub(crate) fn shared(path: &str) -> Option<PathBuf> {
         return None;
     }
     Some(folder.join(path))
+}
+
+/// Asserts that a generated page of `docs/` is committed as it is generated; with `CANARY_LAB_WRITE_DOCS` set, writes it.
+pub(crate) fn assert_page_is_current(file: &str, page: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(file);
+    if std::env::var_os("CANARY_LAB_WRITE_DOCS").is_some() {
+        std::fs::write(&path, page).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(
+        committed, page,
+        "docs/{file} is out of date: run CANARY_LAB_WRITE_DOCS=1 cargo test --lib page_is_current"
+    );
 }

@@ -44,29 +44,16 @@ fn sentence(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-
-    fn assert_current(file: &str, page: &str) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(file);
-        if std::env::var_os("CANARY_LAB_WRITE_DOCS").is_some() {
-            std::fs::write(&path, page).unwrap();
-        }
-        let committed = std::fs::read_to_string(&path).unwrap_or_default();
-        assert_eq!(
-            committed, page,
-            "docs/{file} is out of date: run CANARY_LAB_WRITE_DOCS=1 cargo test --lib doctor::documentation"
-        );
-    }
+    use crate::testing::assert_page_is_current;
 
     #[test]
     fn reasons_page_is_current() {
-        assert_current("reasons.md", &reasons_page());
+        assert_page_is_current("reasons.md", &reasons_page());
     }
 
     #[test]
     fn exit_codes_page_is_current() {
-        assert_current("exit-codes.md", &exit_codes_page());
+        assert_page_is_current("exit-codes.md", &exit_codes_page());
     }
 }

@@ -40,3 +40,31 @@ pub fn table() -> Vec<Row> {
         row("inconclusive", format!("on any error, a gate not reached, or after {} s", PATIENCE.as_secs())),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page() -> String {
+        let mut page = String::from(
+            "# How traffic is judged\n\n<!-- Generated from src/traffic/rules.rs; `cargo test verdicts_page` says how to renew it. -->\n\n\
+             Before the first sample counts, the route must be live: on the embedded cluster every gateway has acknowledged\n\
+             the configuration that holds the object. What was asked before that is thrown away.\n\n| rule | value |\n|---|---|\n",
+        );
+        for Row { rule, value } in table() {
+            page.push_str(&format!("| {rule} | {value} |\n"));
+        }
+        page.push_str(
+            "\nA stage that allows no stray answer fails on the first one. When it passes, it prints the largest share of\n\
+             strays that its number of answers leaves possible.\n\n\
+             Who answered is told from the prediction: the lab runs both SavedModels itself and compares. An answer that is\n\
+             neither version's within 1e-5 counts as an error, whatever its status.\n",
+        );
+        page
+    }
+
+    #[test]
+    fn verdicts_page_is_current() {
+        crate::testing::assert_page_is_current("verdicts.md", &page());
+    }
+}
