@@ -9,6 +9,7 @@ mod kinds;
 pub mod meta;
 pub mod names;
 pub mod quantity;
+pub mod schemas;
 pub mod selector;
 
 pub use field_error::{FieldError, FieldErrorReason, invalid_message};
