@@ -3,9 +3,12 @@
 //! The words and rules are those of Kubernetes 1.24; nothing here panics, whatever the object. The API server,
 //! controllers, mesh and lab all call it.
 
+pub mod apply;
 mod field_error;
+pub mod go_json;
 mod gvk;
 mod kinds;
+pub mod merge;
 pub mod meta;
 pub mod names;
 pub mod quantity;

@@ -151,10 +151,10 @@ fn adapt(name: &str, definition: &mut Value) {
 /// Unfolds what schemars wraps: a reference with a description comes as `allOf` with one member.
 fn plain(schema: &mut Value) {
     let Value::Object(map) = schema else { return };
-    if let Some(Value::Array(mut members)) = map.remove("allOf") {
-        if let [Value::Object(only)] = members.as_mut_slice() {
-            map.append(only);
-        }
+    if let Some(Value::Array(mut members)) = map.remove("allOf")
+        && let [Value::Object(only)] = members.as_mut_slice()
+    {
+        map.append(only);
     }
     for key in ["items", "additionalProperties"] {
         if let Some(inner) = map.get_mut(key) {

@@ -185,14 +185,22 @@ mod tests {
             match value {
                 Value::Object(map) => {
                     found.extend(map.get("$ref").and_then(Value::as_str).map(str::to_owned));
-                    map.values().for_each(|value| references(value, found));
+                    for value in map.values() {
+                        references(value, found);
+                    }
                 }
-                Value::Array(list) => list.iter().for_each(|value| references(value, found)),
+                Value::Array(list) => {
+                    for value in list {
+                        references(value, found);
+                    }
+                }
                 _ => {}
             }
         }
         let mut found = Vec::new();
-        definitions().values().for_each(|definition| references(definition, &mut found));
+        for definition in definitions().values() {
+            references(definition, &mut found);
+        }
         assert!(found.len() > 300);
         for reference in found {
             let name = reference.strip_prefix("#/definitions/").expect("is local");

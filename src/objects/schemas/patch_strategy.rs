@@ -83,7 +83,7 @@ pub(super) fn of(definition: &str, property: &str) -> PatchStrategy {
             | "PodDisruptionBudgetStatus",
             "conditions",
         ) => BY_TYPE,
-        ("HorizontalPodAutoscalerStatus", "conditions") if package.ends_with(".v2") => BY_TYPE,
+        ("HorizontalPodAutoscalerStatus", "conditions") if package == "io.k8s.api.autoscaling.v2" => BY_TYPE,
         _ => PatchStrategy::default(),
     }
 }
