@@ -9,13 +9,14 @@
 //! | lab | [`lab`], [`run`], [`steps`], [`state`] |
 //! | world | [`cluster`], [`istio`], [`doctor`], [`models`], [`traffic`] |
 //! | box | [`embedded`], [`gateway`], [`serving`] |
-//! | ground | [`objects`], [`routing`], [`savedmodel`], [`inference`], [`stats`], [`ui`], [`process`] |
+//! | ground | [`objects`], [`routing`], [`savedmodel`], [`inference`], [`stats`], [`ui`], [`process`], [`download`] |
 //!
 //! Only the embedded provider in [`cluster`] and the daemon's entry know the box; the box knows nothing of labs.
 
 pub mod cli;
 pub mod cluster;
 pub mod doctor;
+pub mod download;
 pub mod embedded;
 pub mod gateway;
 pub mod inference;
