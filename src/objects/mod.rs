@@ -12,6 +12,7 @@ pub mod merge;
 pub mod meta;
 pub mod names;
 pub mod quantity;
+pub mod schema;
 pub mod schemas;
 pub mod selector;
 
