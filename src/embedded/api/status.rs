@@ -30,7 +30,8 @@ impl Status {
         Self { code, reason: Cow::Borrowed(reason), message: message.into(), details: None }
     }
 
-    fn about(resource: &Resource, name: &str) -> Option<Box<Value>> {
+    /// Adds which object, or at least which resource, is meant.
+    fn about(mut self, resource: &Resource, name: &str) -> Self {
         let mut details = Map::new();
         if !name.is_empty() {
             details.insert("name".to_owned(), name.into());
@@ -39,13 +40,14 @@ impl Status {
             details.insert("group".to_owned(), resource.group.as_str().into());
         }
         details.insert("kind".to_owned(), resource.plural.as_str().into());
-        Some(Box::new(Value::Object(details)))
+        self.details = Some(Box::new(Value::Object(details)));
+        self
     }
 
     /// 404: there is no such object.
     pub fn not_found(resource: &Resource, name: &str) -> Self {
         let message = format!("{} \"{name}\" not found", resource.full_name());
-        Self { details: Self::about(resource, name), ..Self::new(404, "NotFound", message) }
+        Self::new(404, "NotFound", message).about(resource, name)
     }
 
     /// 404: there is no such resource.
@@ -63,13 +65,13 @@ impl Status {
     /// 409: the name is taken.
     pub fn already_exists(resource: &Resource, name: &str) -> Self {
         let message = format!("{} \"{name}\" already exists", resource.full_name());
-        Self { details: Self::about(resource, name), ..Self::new(409, "AlreadyExists", message) }
+        Self::new(409, "AlreadyExists", message).about(resource, name)
     }
 
     /// 409: the request does not fit the object's present state.
     pub fn conflict(resource: &Resource, name: &str, why: &str) -> Self {
         let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", resource.full_name());
-        Self { details: Self::about(resource, name), ..Self::new(409, "Conflict", message) }
+        Self::new(409, "Conflict", message).about(resource, name)
     }
 
     /// 409: the object has changed since the client read it.
@@ -81,7 +83,7 @@ impl Status {
     /// 403: not allowed, whoever asks.
     pub fn forbidden(resource: &Resource, name: &str, why: &str) -> Self {
         let message = format!("{} \"{name}\" is forbidden: {why}", resource.full_name());
-        Self { details: Self::about(resource, name), ..Self::new(403, "Forbidden", message) }
+        Self::new(403, "Forbidden", message).about(resource, name)
     }
 
     /// 400: the request makes no sense.
