@@ -16,6 +16,7 @@ pub mod quantity;
 pub mod schema;
 pub mod schemas;
 pub mod selector;
+pub mod validation;
 
 pub use field_error::{FieldError, FieldErrorReason, invalid_message};
 pub use gvk::Gvk;
