@@ -1,5 +1,8 @@
 //! The embedded cluster: a Kubernetes API server, controllers, a kubelet, a network and a mesh in one daemon.
 
 pub mod api;
+mod clock;
+pub mod controllers;
+pub mod kubelet;
 pub mod network;
 pub mod store;

@@ -35,6 +35,19 @@ impl WatchEvent {
             Self::Added { object } | Self::Modified { object, .. } | Self::Deleted { object } => object,
         }
     }
+
+    /// The object's state before, when it changed.
+    pub fn old(&self) -> Option<&Arc<Value>> {
+        match self {
+            Self::Modified { old, .. } => Some(old),
+            Self::Added { .. } | Self::Deleted { .. } => None,
+        }
+    }
+
+    /// Whether the object is gone.
+    pub fn is_deleted(&self) -> bool {
+        matches!(self, Self::Deleted { .. })
+    }
 }
 
 /// Follows a resource within the daemon. It never misses a state for good: when it falls behind the history it compares
