@@ -6,12 +6,16 @@
 
 pub mod admission;
 mod catalog;
+mod logs;
 mod registry;
+mod server;
 mod status;
 
 pub use catalog::{Catalog, Resource, Version};
+pub use logs::{LogAnswer, LogOptions, LogStream, PodLogs};
 pub use registry::{
     DeleteOptions, Deletion, Propagation, Registry, RegistryOptions, ServiceRange, Watch, WatchEvent, WriteOptions,
     Written,
 };
+pub use server::{ApiServer, ApiServerOptions};
 pub use status::Status;

@@ -5,10 +5,12 @@
 //! in their resource's storage version; whoever reads in another version converts.
 
 mod bootstrap;
+mod convert;
 mod custom;
 mod decode;
 mod delete;
 mod events;
+mod patch;
 mod pods;
 mod rules;
 mod services;
@@ -24,9 +26,13 @@ use super::catalog::{Catalog, Resource};
 use super::status::Status;
 use crate::embedded::store::{Key, Store, WriteError};
 
+pub(in crate::embedded::api) use convert::to_version;
+pub(in crate::embedded::api) use decode::check_types;
 pub use delete::{DeleteOptions, Deletion, Propagation};
+pub(in crate::embedded::api) use rules::Part;
 pub use services::ServiceRange;
 pub use watch::{Watch, WatchEvent};
+pub(in crate::embedded::api) use write::Target;
 pub use write::{WriteOptions, Written};
 
 /// The resource that defines resources.
@@ -74,6 +80,16 @@ impl Registry {
     /// The resources that are served now.
     pub fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.0.catalog.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The storage below.
+    pub(in crate::embedded::api) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Why storage refuses writes at the moment, if it does.
+    pub fn trouble(&self) -> Option<Arc<str>> {
+        self.0.store.trouble()
     }
 
     fn admission(&self) -> Vec<Arc<dyn Admission>> {
