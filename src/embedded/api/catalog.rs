@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::objects::schema::StructuralSchema;
 use crate::objects::{BUILTIN_KINDS, Gvk, Subresource, Verbs};
 
 /// A resource that the server offers, in all its versions.
@@ -45,8 +46,10 @@ pub struct Version {
     pub subresources: Vec<Subresource>,
     /// What a client of this version is warned of.
     pub deprecation: Option<String>,
-    /// The version's part of the CustomResourceDefinition: schema, subresources and columns; null for built-ins.
-    pub definition: Value,
+    /// What custom objects of this version look like; `None` for built-ins, whose types are known.
+    pub schema: Option<Arc<StructuralSchema>>,
+    /// `additionalPrinterColumns` of a custom resource.
+    pub columns: Value,
 }
 
 impl Resource {
@@ -148,7 +151,8 @@ fn builtin_resources() -> Vec<Resource> {
             served: true,
             subresources: kind.subresources.to_vec(),
             deprecation: deprecation(kind.group, kind.version, kind.kind),
-            definition: Value::Null,
+            schema: None,
+            columns: Value::Null,
         };
         if let Some(known) = resources.iter_mut().find(|known| known.group == kind.group && known.plural == kind.plural)
         {
@@ -218,7 +222,9 @@ fn custom_resource(definition: &Value) -> Option<Resource> {
         });
         let served = version["served"].as_bool().unwrap_or(false);
         let storage = version["storage"].as_bool().unwrap_or(false);
-        versions.push((storage, Version { name, served, subresources, deprecation, definition: version.clone() }));
+        let schema = Some(Arc::new(StructuralSchema::parse(&version["schema"]["openAPIV3Schema"])));
+        let columns = version["additionalPrinterColumns"].clone();
+        versions.push((storage, Version { name, served, subresources, deprecation, schema, columns }));
     }
     // Discovery prefers v1beta1 over v1alpha3, as Kubernetes orders version names.
     versions.sort_by_key(|(_, version)| std::cmp::Reverse((version.served, version_rank(&version.name))));

@@ -7,6 +7,8 @@
 pub mod admission;
 mod catalog;
 mod logs;
+mod openapi;
+pub mod pki;
 mod registry;
 mod server;
 mod status;

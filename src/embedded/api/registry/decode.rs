@@ -5,6 +5,11 @@ use serde_json::Value;
 use crate::embedded::api::catalog::Resource;
 use crate::embedded::api::status::Status;
 use crate::objects::FieldError;
+use crate::objects::defaults::apply_defaults;
+use crate::objects::schemas::TypeRef;
+
+/// Levels of nesting that an object may have; the JSON reader refuses 128.
+const DEEPEST: usize = 100;
 
 /// Checks that the object is of the resource's kind and turns it into the storage version.
 pub(super) fn settle_kind(resource: &Resource, object: &mut Value) -> Result<(), Status> {
@@ -38,16 +43,67 @@ pub(super) fn settle_kind(resource: &Resource, object: &mut Value) -> Result<(),
 }
 
 /// Drops what the kind does not know and fills in its defaults.
-pub(super) fn normalize(_resource: &Resource, _object: &mut Value) {}
+pub(super) fn normalize(resource: &Resource, object: &mut Value) {
+    let gvk = resource.storage_gvk();
+    if let Some(schema) = &resource.versions[resource.storage].schema {
+        schema.prune(object);
+        schema.default(object);
+    } else if let Some(kind) = TypeRef::of(&gvk) {
+        keep_known(kind, object);
+    }
+    apply_defaults(&gvk, object);
+}
+
+/// Drops unknown fields and nulls, as decoding into Go's types does.
+fn keep_known(place: TypeRef, value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            let next = |key: &str| place.property(key).or_else(|| place.map_values());
+            let free = !place.has_properties();
+            fields.retain(|key, value| !value.is_null() && (free || next(key).is_some()));
+            for (key, value) in fields.iter_mut() {
+                if let Some(place) = next(key) {
+                    keep_known(place, value);
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(place) = place.items() {
+                for item in items {
+                    keep_known(place, item);
+                }
+            }
+        }
+        _ => {}
+    }
+}
 
 /// What is wrong with a new object.
-pub(super) fn validate_creation(_resource: &Resource, _object: &Value) -> Vec<FieldError> {
+pub(super) fn validate_creation(resource: &Resource, object: &Value) -> Vec<FieldError> {
+    if let Some(schema) = &resource.versions[resource.storage].schema {
+        return schema.validate(object);
+    }
     Vec::new()
 }
 
 /// What is wrong with a changed object.
-pub(super) fn validate_change(_resource: &Resource, _old: &Value, _new: &Value) -> Vec<FieldError> {
+pub(super) fn validate_change(resource: &Resource, _old: &Value, new: &Value) -> Vec<FieldError> {
+    if let Some(schema) = &resource.versions[resource.storage].schema {
+        return schema.validate(new);
+    }
     Vec::new()
+}
+
+/// Refuses what is nested so deeply that it could not be read again.
+pub(super) fn check_depth(object: &Value) -> Result<(), Status> {
+    fn fits(value: &Value, left: usize) -> bool {
+        match value {
+            Value::Object(fields) => left > 0 && fields.values().all(|value| fits(value, left - 1)),
+            Value::Array(items) => left > 0 && items.iter().all(|item| fits(item, left - 1)),
+            _ => true,
+        }
+    }
+    if fits(object, DEEPEST) { Ok(()) } else { Err(Status::bad_request("exceeded max depth")) }
 }
 
 /// Checks that every field has its type; the text is that of Go's decoder.

@@ -11,7 +11,6 @@ mod decode;
 mod delete;
 mod events;
 mod patch;
-mod pods;
 mod rules;
 mod services;
 mod watch;

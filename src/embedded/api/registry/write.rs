@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::rules::{self, Part};
-use super::{DEFINITIONS, Registry, custom, decode, pods, services, storage_status};
+use super::{DEFINITIONS, Registry, custom, decode, services, storage_status};
 use crate::embedded::api::admission::{AdmissionRequest, Operation};
 use crate::embedded::api::catalog::Resource;
 use crate::embedded::api::status::Status;
 use crate::embedded::store::{Effect, Expect, Key, WriteError, revision_of};
+use crate::objects::defaults::admit_pod;
 use crate::objects::meta;
 
 /// Attempts of a change that does not name a revision, when others change the object at the same time.
@@ -114,17 +115,19 @@ impl Registry {
         if meta::resource_version(&object).is_some_and(|version| version != "0") {
             return Err(Status::plain(500, "resourceVersion should not be set on objects to be created"));
         }
+        decode::check_depth(&object)?;
         decode::settle_kind(resource, &mut object)?;
         decode::normalize(resource, &mut object);
         rules::settle_namespace(resource, namespace, &mut object)?;
         rules::settle_name(&mut object);
         let name = meta::name(&object).to_owned();
         let namespace_object = self.creation_namespace(resource, namespace, &name)?;
-        if resource.kind == "Pod" && resource.group.is_empty() {
-            pods::admit(&mut object);
-        }
         let gvk = resource.storage_gvk();
         let full_name = resource.full_name();
+        let suffix = rules::random_suffix();
+        if full_name == "pods" {
+            admit_pod(&mut object, &suffix);
+        }
         let mut request = AdmissionRequest {
             operation: Operation::Create,
             gvk: &gvk,
@@ -143,7 +146,9 @@ impl Registry {
         decode::normalize(resource, &mut object);
         rules::prepare_creation(resource, &mut object);
         if full_name == "pods" {
-            pods::prepare_creation(&mut object);
+            // Again, because containers that were injected meanwhile get the token and count for the class, too.
+            object["status"] = json!({"phase": "Pending"});
+            admit_pod(&mut object, &suffix);
         }
         let mut errors = Vec::new();
         if name.is_empty() {
@@ -226,6 +231,7 @@ impl Registry {
         for _ in 0..ATTEMPTS {
             let old = self.0.store.get(&key).ok_or_else(|| Status::not_found(resource, name))?;
             let mut new = make(&old)?;
+            decode::check_depth(&new)?;
             rules::prepare_change(resource, part, &old, &mut new);
             let allocation = match full_name.as_str() {
                 "services" if part != Part::Status => {
@@ -326,7 +332,7 @@ impl Registry {
         let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
         let mut status = Status::forbidden(resource, name, &why);
         if let Some(details) = &mut status.details {
-            details["causes"] = serde_json::json!([{
+            details["causes"] = json!([{
                 "reason": "NamespaceTerminating",
                 "message": format!("namespace {namespace} is being terminated"),
                 "field": "metadata.namespace",

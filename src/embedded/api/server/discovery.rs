@@ -8,10 +8,11 @@ use super::ApiServer;
 use super::body::Body;
 use super::exchange::Exchange;
 use crate::embedded::api::catalog::{Catalog, Resource, Version};
+use crate::embedded::api::openapi::{self, Kind};
 use crate::embedded::api::status::Status;
 
 /// Answers what is neither an object nor open to everybody: what there is, and how it looks.
-pub(super) async fn answer(server: &Arc<ApiServer>, exchange: &Exchange, path: &str) -> Result<Response<Body>, Status> {
+pub(super) fn answer(server: &Arc<ApiServer>, exchange: &Exchange, path: &str) -> Result<Response<Body>, Status> {
     let catalog = server.registry.catalog();
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let document = match segments.as_slice() {
@@ -34,6 +35,7 @@ pub(super) async fn answer(server: &Arc<ApiServer>, exchange: &Exchange, path: &
             document.extend(found);
             Some(Value::Object(document))
         }
+        ["openapi", ..] => return Ok(openapi(server, exchange, &catalog, &segments)),
         ["apis", group, version] => resource_list(&catalog, group, version),
         _ => None,
     };
@@ -41,6 +43,29 @@ pub(super) async fn answer(server: &Arc<ApiServer>, exchange: &Exchange, path: &
         Some(document) => Ok(exchange.json(200, &document)),
         None => Ok(exchange.not_found_page()),
     }
+}
+
+fn openapi(server: &ApiServer, exchange: &Exchange, catalog: &Arc<Catalog>, segments: &[&str]) -> Response<Body> {
+    const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let group_version = match segments {
+        [_, "v2"] => None,
+        [_, "v3"] => return exchange.json(200, &openapi::index(catalog)),
+        [_, "v3", "api", version] => Some(("", *version)),
+        [_, "v3", "apis", group, version] => Some((*group, *version)),
+        _ => return exchange.not_found_page(),
+    };
+    let (kind, media_type) = match group_version {
+        None if exchange.accepts(PROTOBUF) => (Kind::V2Protobuf, "application/octet-stream"),
+        None => (Kind::V2Json, "application/json"),
+        Some((group, version)) => {
+            if !versions(catalog, group).iter().any(|known| known == version) {
+                return exchange.not_found_page();
+            }
+            (Kind::V3(group.to_owned(), version.to_owned()), "application/json")
+        }
+    };
+    let (definitions, _) = server.registry.store().list("customresourcedefinitions.apiextensions.k8s.io", None);
+    exchange.packed(media_type, server.documents.get(catalog, &definitions, &kind))
 }
 
 /// Names of the groups, the core group's aside, in discovery's order.

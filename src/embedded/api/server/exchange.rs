@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::body::{self, Body};
 use crate::embedded::api::catalog::Resource;
+use crate::embedded::api::openapi::Document;
 use crate::embedded::api::status::Status;
 
 /// Bodies from this size on are compressed when the client can read that, as kube-apiserver has it.
@@ -39,6 +40,7 @@ pub(super) struct Exchange {
     query: Vec<(String, String)>,
     accept: String,
     user_agent: String,
+    if_none_match: String,
     gzip: bool,
 }
 
@@ -49,6 +51,7 @@ impl Exchange {
             query: parse_query(request.uri().query().unwrap_or_default()),
             accept: text(headers, header::ACCEPT),
             user_agent: text(headers, header::USER_AGENT),
+            if_none_match: text(headers, header::IF_NONE_MATCH),
             gzip: text(headers, header::ACCEPT_ENCODING).split(',').any(|coding| {
                 coding.split(';').next().is_some_and(|coding| coding.trim().eq_ignore_ascii_case("gzip"))
             }),
@@ -196,7 +199,13 @@ impl Exchange {
     }
 
     /// Bytes that are kept compressed.
-    pub(super) fn packed(&self, media_type: &'static str, packed: Bytes) -> Response<Body> {
+    pub(super) fn packed(&self, media_type: &'static str, document: Document) -> Response<Body> {
+        let Document { packed, etag } = document;
+        if self.if_none_match.contains(&etag) {
+            let mut response = bare(304, body::full(Bytes::new()));
+            response.headers_mut().extend(HeaderValue::from_str(&etag).map(|etag| (header::ETAG, etag)));
+            return response;
+        }
         let mut response = if self.gzip {
             let mut response = bare(200, body::full(packed));
             response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -211,11 +220,12 @@ impl Exchange {
         };
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding, Accept"));
+        response.headers_mut().extend(HeaderValue::from_str(&etag).map(|etag| (header::ETAG, etag)));
         response
     }
 
     /// A stream whose end is not known.
-    pub(super) fn stream(&self, media_type: &'static str, body: Body) -> Response<Body> {
+    pub(super) fn stream(media_type: &'static str, body: Body) -> Response<Body> {
         let mut response = bare(200, body);
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         response
@@ -230,7 +240,7 @@ impl Exchange {
 }
 
 /// Compresses with the effort that kube-apiserver spends.
-pub(super) fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(in crate::embedded::api) fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::new(4));
     encoder.write_all(bytes).ok()?;
     encoder.finish().ok()

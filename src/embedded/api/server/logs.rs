@@ -23,7 +23,7 @@ pub(super) async fn answer(
     let container = container(exchange, &pod, name)?;
     check_started(&pod, name, &container, options.previous)?;
     let log = server.logs.logs(&pod, &container, options).await?;
-    Ok(exchange.stream("text/plain", body::stream(log)))
+    Ok(Exchange::stream("text/plain", body::stream(log)))
 }
 
 fn options(exchange: &Exchange, name: &str) -> Result<LogOptions, Status> {
@@ -77,17 +77,14 @@ fn container(exchange: &Exchange, pod: &Value, name: &str) -> Result<String, Sta
     }
     let all: Vec<&str> = names(pod, "containers").collect();
     let init: Vec<&str> = names(pod, "initContainers").collect();
-    match (all.as_slice(), init.as_slice()) {
-        ([only], []) => Ok((*only).to_owned()),
-        _ => {
-            let mut message =
-                format!("a container name must be specified for pod {name}, choose one of: [{}]", all.join(" "));
-            if !init.is_empty() {
-                message.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));
-            }
-            Err(Status::bad_request(message))
-        }
+    if let ([only], []) = (all.as_slice(), init.as_slice()) {
+        return Ok((*only).to_owned());
     }
+    let mut message = format!("a container name must be specified for pod {name}, choose one of: [{}]", all.join(" "));
+    if !init.is_empty() {
+        message.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));
+    }
+    Err(Status::bad_request(message))
 }
 
 /// Refuses what the kubelet would have no log of.

@@ -29,10 +29,12 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::logs::PodLogs;
+use super::openapi::Documents;
 use super::registry::Registry;
 use super::status::Status;
 use body::Body;
 use exchange::Exchange;
+pub(super) use exchange::gzip;
 use path::{ObjectPath, Route};
 
 /// How long a client may take for its TLS handshake.
@@ -60,13 +62,14 @@ pub struct ApiServer {
     token: String,
     address: SocketAddr,
     logs: Arc<dyn PodLogs>,
+    documents: Documents,
 }
 
 impl ApiServer {
     /// Prepares a server.
     pub fn new(options: ApiServerOptions) -> Arc<Self> {
         let ApiServerOptions { registry, tls, token, address, logs } = options;
-        Arc::new(Self { registry, tls: TlsAcceptor::from(tls), token, address, logs })
+        Arc::new(Self { registry, tls: TlsAcceptor::from(tls), token, address, logs, documents: Documents::default() })
     }
 
     /// Serves connections until `shutdown` is ready; then every connection is cut.
@@ -132,7 +135,7 @@ impl ApiServer {
                 if request.method() != Method::GET && request.method() != Method::HEAD {
                     return Err(Status::method_not_allowed());
                 }
-                discovery::answer(&self, exchange, &path).await
+                discovery::answer(&self, exchange, &path)
             }
         }
     }

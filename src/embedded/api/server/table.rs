@@ -18,12 +18,13 @@ impl<'a> ObjectView<'a> {
     }
 }
 
+/// What comes first, for whoever reads the raw text.
+const FIRST: [&str; 3] = ["kind", "apiVersion", "metadata"];
+
 impl Serialize for ObjectView<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Some(fields) = self.object.as_object() else { return self.object.serialize(serializer) };
         let mut map = serializer.serialize_map(None)?;
-        // Kind, version and metadata first, for whoever reads the raw text.
-        const FIRST: [&str; 3] = ["kind", "apiVersion", "metadata"];
         for key in FIRST {
             if let Some(value) = fields.get(key).filter(|_| self.with_kind || key == "metadata") {
                 map.serialize_entry(key, value)?;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::ApiServer;
 use super::body::{self, Body};
-use super::exchange::{Exchange, Format, Shape};
+use super::exchange::{Exchange, Shape};
 use super::objects::{self, Ask, Selection};
 use super::table::{self, ObjectView};
 use crate::embedded::api::catalog::Resource;
@@ -22,7 +22,7 @@ use crate::embedded::store::{Change, ChangeKind, Subscription};
 use crate::objects::meta;
 
 /// How often a watch that asked for it is told how far it has come.
-const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 /// A watch without a limit of its own ends after this long, or up to twice as long.
 const SHORTEST_WATCH_SECONDS: u64 = 1800;
 
@@ -73,7 +73,7 @@ pub(super) fn answer(ask: &Ask<'_>) -> Result<Response<Body>, Status> {
         Shape::Table(_) => "application/json;as=Table;g=meta.k8s.io;v=v1",
         Shape::Metadata(_) => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
     };
-    Ok(ask.exchange.stream(media_type, body::stream(lines)))
+    Ok(Exchange::stream(media_type, body::stream(lines)))
 }
 
 struct Watcher {

@@ -1,0 +1,8 @@
+//! The embedded API server from outside: recorded exchanges of a real kube-apiserver replayed against it, and (by hand)
+//! a server alone for real kubectls.
+
+mod api_server {
+    pub(crate) mod golden;
+    pub(crate) mod harness;
+    mod serve;
+}
