@@ -7,6 +7,7 @@ use crate::embedded::api::status::Status;
 use crate::objects::FieldError;
 use crate::objects::defaults::apply_defaults;
 use crate::objects::schemas::TypeRef;
+use crate::objects::validation::{validate_create, validate_update};
 
 /// Levels of nesting that an object may have; the JSON reader refuses 128.
 const DEEPEST: usize = 100;
@@ -80,18 +81,20 @@ fn keep_known(place: TypeRef, value: &mut Value) {
 
 /// What is wrong with a new object.
 pub(super) fn validate_creation(resource: &Resource, object: &Value) -> Vec<FieldError> {
+    let mut errors = validate_create(&resource.storage_gvk(), object);
     if let Some(schema) = &resource.versions[resource.storage].schema {
-        return schema.validate(object);
+        errors.extend(schema.validate(object));
     }
-    Vec::new()
+    errors
 }
 
 /// What is wrong with a changed object.
-pub(super) fn validate_change(resource: &Resource, _old: &Value, new: &Value) -> Vec<FieldError> {
+pub(super) fn validate_change(resource: &Resource, old: &Value, new: &Value) -> Vec<FieldError> {
+    let mut errors = validate_update(&resource.storage_gvk(), new, old);
     if let Some(schema) = &resource.versions[resource.storage].schema {
-        return schema.validate(new);
+        errors.extend(schema.validate(new));
     }
-    Vec::new()
+    errors
 }
 
 /// Refuses what is nested so deeply that it could not be read again.
@@ -104,9 +107,4 @@ pub(super) fn check_depth(object: &Value) -> Result<(), Status> {
         }
     }
     if fits(object, DEEPEST) { Ok(()) } else { Err(Status::bad_request("exceeded max depth")) }
-}
-
-/// Checks that every field has its type; the text is that of Go's decoder.
-pub(in crate::embedded::api) fn check_types(_gvk: &crate::objects::Gvk, _object: &Value) -> Result<(), String> {
-    Ok(())
 }

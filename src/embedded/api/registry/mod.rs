@@ -26,7 +26,6 @@ use super::status::Status;
 use crate::embedded::store::{Key, Store, WriteError};
 
 pub(in crate::embedded::api) use convert::to_version;
-pub(in crate::embedded::api) use decode::check_types;
 pub use delete::{DeleteOptions, Deletion, Propagation};
 pub(in crate::embedded::api) use rules::Part;
 pub use services::ServiceRange;

@@ -6,7 +6,7 @@ use super::{Registry, convert, decode};
 use crate::embedded::api::status::Status;
 use crate::embedded::store::revision_of;
 use crate::objects::merge::{JsonPatchError, Patch, PatchType, json_merge_patch, json_patch, strategic_merge_patch};
-use crate::objects::{FieldError, Gvk, meta};
+use crate::objects::{Gvk, meta};
 
 impl Registry {
     /// Patches an object; with a subresource, that part of it.
@@ -53,13 +53,6 @@ impl Registry {
                 return Err(Status::bad_request(
                     "the namespace of the provided object does not match the namespace sent on the request",
                 ));
-            }
-            if !resource.custom
-                && let Err(why) = decode::check_types(&gvk, &new)
-            {
-                let text = new.to_string();
-                let error = FieldError::invalid_text("patch", &text, &why);
-                return Err(Status::invalid(&Gvk::new("", "", ""), "", &[error]));
             }
             let revision = meta::resource_version(&new).and_then(|version| version.parse::<u64>().ok());
             if revision.is_some_and(|revision| revision != revision_of(old)) {

@@ -13,7 +13,7 @@ use super::table::{self, ListView, ObjectView};
 use super::{ApiServer, logs, reviews, watch};
 use crate::embedded::api::catalog::Resource;
 use crate::embedded::api::registry::{
-    DeleteOptions, Deletion, Part, Propagation, Target, WriteOptions, Written, check_types, to_version,
+    DeleteOptions, Deletion, Part, Propagation, Target, WriteOptions, Written, to_version,
 };
 use crate::embedded::api::status::Status;
 use crate::embedded::store::Expired;
@@ -228,13 +228,6 @@ impl Ask<'_> {
         let bytes = body::read(request).await?;
         let mut object = body::object(&self.resource, &content_type, &bytes)?;
         check_kind(&self.resource, &self.version, &mut object)?;
-        if !self.resource.custom {
-            let gvk = self.gvk();
-            check_types(&gvk, &object).map_err(|why| {
-                let (kind, version) = (&gvk.kind, &gvk.version);
-                Status::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {why}"))
-            })?;
-        }
         Ok(object)
     }
 
