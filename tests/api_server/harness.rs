@@ -34,7 +34,6 @@ impl PodLogs for TwoLines {
 
 /// A running server. Dropping it ends it.
 pub(crate) struct Server {
-    pub(crate) registry: Registry,
     pub(crate) address: SocketAddr,
     pub(crate) authority: Authority,
     pub(crate) client: reqwest::Client,
@@ -58,7 +57,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         registry.bootstrap(address.port()).await.unwrap();
         let server = ApiServer::new(ApiServerOptions {
-            registry: registry.clone(),
+            registry,
             tls: authority.server_config(&[IpAddr::V4(Ipv4Addr::LOCALHOST)]).unwrap(),
             token: TOKEN.to_owned(),
             address,
@@ -70,7 +69,7 @@ impl Server {
         }));
         let certificate = reqwest::Certificate::from_pem(authority.certificate_pem().as_bytes()).unwrap();
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([certificate]).build().unwrap();
-        Self { registry, address, authority, client, _home: home, _stop: stop }
+        Self { address, authority, client, _home: home, _stop: stop }
     }
 
     pub(crate) fn kubeconfig(&self) -> String {

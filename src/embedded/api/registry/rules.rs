@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::embedded::api::catalog::Resource;
 use crate::embedded::api::status::Status;
-use crate::objects::{FieldError, meta};
+use crate::objects::meta;
 
 /// Letters of generated name suffixes: no vowels, so that no words come out.
 const SUFFIX_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -209,9 +209,4 @@ pub(super) fn is_finished(resource: &Resource, object: &Value) -> bool {
 /// Whether two states are the same to a client, so that nothing needs to be stored.
 pub(super) fn is_same(old: &Value, new: &Value) -> bool {
     old == new
-}
-
-/// The complaint about an object that has neither a name nor a base for one.
-pub(super) fn missing_name() -> FieldError {
-    FieldError::required("metadata.name", "name or generateName is required")
 }

@@ -150,11 +150,7 @@ impl Registry {
             object["status"] = json!({"phase": "Pending"});
             admit_pod(&mut object, &suffix);
         }
-        let mut errors = Vec::new();
-        if name.is_empty() {
-            errors.push(rules::missing_name());
-        }
-        errors.extend(decode::validate_creation(resource, &object));
+        let errors = decode::validate_creation(resource, &object);
         if !errors.is_empty() {
             return Err(Status::invalid(&gvk, &name, &errors));
         }
