@@ -77,7 +77,7 @@ async fn ask(server: &Server, exchange: &Value) -> (u16, Value) {
     let code = response.status().as_u16();
     let text = response.text().await.unwrap();
     let body = if exchange["response"]["body"].is_array() {
-        Value::Array(text.lines().map(|line| line.into()).collect())
+        Value::Array(text.lines().map(Value::from).collect())
     } else {
         serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text))
     };
