@@ -8,6 +8,7 @@ pub mod defaults;
 mod field_error;
 pub mod go_json;
 mod gvk;
+pub mod jsonpath;
 mod kinds;
 pub mod merge;
 pub mod meta;
@@ -16,6 +17,7 @@ pub mod quantity;
 pub mod schema;
 pub mod schemas;
 pub mod selector;
+pub mod table;
 pub mod validation;
 
 pub use field_error::{FieldError, FieldErrorReason, invalid_message};
