@@ -7,6 +7,7 @@
 
 mod completions;
 mod context;
+mod daemon;
 mod export;
 mod ls;
 mod status;
@@ -72,6 +73,8 @@ enum Command {
     Ls(ls::Args),
     Export(export::Args),
     Completions(completions::Args),
+    #[command(hide = true)]
+    Daemon(daemon::Args),
 }
 
 /// Runs one command and returns the process's exit code.
@@ -87,6 +90,10 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, mut io: Io) -> u8 {
         Command::Ls(args) => ls::run(&args, &mut context),
         Command::Export(args) => export::run(&args, &mut context),
         Command::Completions(args) => completions::run(&args, &mut context, &mut Cli::command()),
+        Command::Daemon(args) => match daemon::run(&args, &mut context) {
+            Ok(code) => return code,
+            Err(failure) => Err(failure),
+        },
     };
     finish(done, &mut context)
 }

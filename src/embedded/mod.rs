@@ -1,8 +1,10 @@
 //! The embedded cluster: a Kubernetes API server, controllers, a kubelet, a network and a mesh in one daemon.
 
+pub mod admin;
 pub mod api;
 mod clock;
 pub mod controllers;
+pub mod daemon;
 pub mod kubelet;
 pub mod network;
 pub mod store;

@@ -263,7 +263,7 @@ impl Container {
         let spec = RunSpec {
             program,
             binary: shared.binary.clone(),
-            environment: process_environment(shared, pod, variables),
+            environment: process_environment(shared, pod, &self.record.name, address, variables),
             sandbox: sandbox.clone(),
             address,
             logs: shared.logs.clone(),

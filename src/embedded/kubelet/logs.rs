@@ -6,11 +6,17 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
+use futures::StreamExt;
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
 
+use crate::embedded::api::{LogAnswer, LogOptions, LogStream, PodLogs};
 use crate::embedded::clock;
+use crate::objects::meta;
 
 /// A log file that grows beyond this is put aside, and a new one begun; one file put aside is kept.
 const ROTATE_AT: u64 = 10 * 1024 * 1024;
@@ -19,7 +25,7 @@ const LONGEST_LINE: usize = 16 * 1024;
 
 /// Which of a container's two streams a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
+pub(super) enum Stream {
     /// Standard output.
     Out,
     /// Standard error.
@@ -35,23 +41,23 @@ pub struct LogStore {
 
 /// Names the log of one start of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogName {
+pub(super) struct LogName {
     /// The pod's uid.
-    pub pod: String,
+    pub(super) pod: String,
     /// The container's name.
-    pub container: String,
+    pub(super) container: String,
     /// How often it had been restarted before.
-    pub attempt: u64,
+    pub(super) attempt: u64,
 }
 
 impl LogStore {
     /// Logs below this directory, which is made when the first is written.
-    pub fn new(directory: PathBuf) -> Self {
+    pub(super) fn new(directory: PathBuf) -> Self {
         Self { directory: Arc::new(directory), live: Arc::default() }
     }
 
     /// Starts a log; those older than the one before it are removed.
-    pub fn start(&self, name: &LogName) -> std::io::Result<Arc<LogWriter>> {
+    pub(super) fn start(&self, name: &LogName) -> std::io::Result<Arc<LogWriter>> {
         let path = self.path(name);
         let container = path.parent().unwrap_or(&self.directory);
         std::fs::create_dir_all(container)?;
@@ -67,7 +73,7 @@ impl LogStore {
     }
 
     /// Notes that a log is complete; whoever follows it is told.
-    pub fn finish(&self, name: &LogName) {
+    pub(super) fn finish(&self, name: &LogName) {
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.path(name));
         if let Some(writer) = live {
             writer.close();
@@ -75,7 +81,7 @@ impl LogStore {
     }
 
     /// Removes all logs of a pod.
-    pub fn remove_pod(&self, uid: &str) {
+    pub(super) fn remove_pod(&self, uid: &str) {
         let directory = self.directory.join(uid);
         if let Err(error) = std::fs::remove_dir_all(&directory)
             && error.kind() != std::io::ErrorKind::NotFound
@@ -85,7 +91,7 @@ impl LogStore {
     }
 
     /// Opens a log for reading; `None` when there is none.
-    pub fn read(&self, name: &LogName) -> Option<LogReader> {
+    pub(super) fn read(&self, name: &LogName) -> Option<LogReader> {
         let path = self.path(name);
         let progress = {
             let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,6 +108,23 @@ impl LogStore {
     }
 }
 
+impl PodLogs for LogStore {
+    fn logs<'a>(&'a self, pod: &'a Value, container: &'a str, options: LogOptions) -> LogAnswer<'a> {
+        Box::pin(async move {
+            let statuses = ["containerStatuses", "initContainerStatuses"];
+            let mut known = statuses.iter().flat_map(|list| pod["status"][list].as_array().into_iter().flatten());
+            let restarts = known.find(|one| one["name"] == *container).and_then(|one| one["restartCount"].as_u64());
+            let attempt = restarts.unwrap_or(0).saturating_sub(u64::from(options.previous));
+            let name = LogName { pod: meta::uid(pod).to_owned(), container: container.to_owned(), attempt };
+            // A container that has not written anything has no file, and an empty log.
+            let Some(reader) = self.read(&name) else { return Ok(Box::pin(futures::stream::empty()) as LogStream) };
+            let (pieces, arriving) = mpsc::channel(4);
+            tokio::spawn(reader.send(options, pieces));
+            Ok(Box::pin(ReceiverStream::new(arriving).map(|piece| Ok(Bytes::from(piece)))) as LogStream)
+        })
+    }
+}
+
 /// How far a log has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Progress {
@@ -115,7 +138,7 @@ struct Progress {
 
 /// The writing end of a log.
 #[derive(Debug)]
-pub struct LogWriter {
+pub(super) struct LogWriter {
     path: PathBuf,
     file: Mutex<File>,
     progress: watch::Sender<Progress>,
@@ -133,7 +156,7 @@ impl LogWriter {
     }
 
     /// Writes one line without its end.
-    pub fn line(&self, stream: Stream, text: &[u8]) {
+    pub(super) fn line(&self, stream: Stream, text: &[u8]) {
         let stream = match stream {
             Stream::Out => "stdout",
             Stream::Err => "stderr",
@@ -160,7 +183,7 @@ impl LogWriter {
     }
 
     /// Copies a stream of the container line by line until it ends.
-    pub async fn copy(self: Arc<Self>, stream: Stream, from: impl AsyncRead + Unpin) {
+    pub(super) async fn copy(self: Arc<Self>, stream: Stream, from: impl AsyncRead + Unpin) {
         let mut reader = tokio::io::BufReader::new(from);
         let mut line = vec![];
         while let Ok(chunk) = reader.fill_buf().await {
@@ -192,32 +215,17 @@ fn put_aside(path: &Path) -> PathBuf {
     path.with_extension("log.1")
 }
 
-/// Which lines of a log are wanted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LogQuery {
-    /// Only the last so many lines.
-    pub tail: Option<usize>,
-    /// Only lines written at this time or later.
-    pub since: Option<Timestamp>,
-    /// Whether each line begins with its time.
-    pub timestamps: bool,
-    /// Go on with lines that are written later, until the container ends.
-    pub follow: bool,
-    /// No more than so many bytes.
-    pub limit: Option<usize>,
-}
-
 /// The reading end of a log.
 #[derive(Debug)]
-pub struct LogReader {
+pub(super) struct LogReader {
     path: PathBuf,
     progress: Option<watch::Receiver<Progress>>,
 }
 
 impl LogReader {
     /// Sends the wanted lines in pieces; ends when there are no more, or when nobody receives them.
-    pub async fn send(mut self, query: LogQuery, to: tokio::sync::mpsc::Sender<Vec<u8>>) {
-        let mut left = query.limit.unwrap_or(usize::MAX);
+    pub(super) async fn send(mut self, query: LogOptions, to: mpsc::Sender<Vec<u8>>) {
+        let mut left = query.limit_bytes.unwrap_or(usize::MAX);
         // What is written after this point is told by the watch.
         let seen = self.progress.as_mut().map(|progress| *progress.borrow_and_update());
         let upto = seen.map(|seen| seen.bytes);
@@ -243,14 +251,14 @@ impl LogReader {
             }
             fresh.extend(read_range(&self.path, seen.bytes, Some(now.bytes)));
             seen = now;
-            let text = render(&fresh, &LogQuery { tail: None, ..query.clone() });
+            let text = render(&fresh, &LogOptions { tail_lines: None, ..query.clone() });
             if !deliver(&to, text, &mut left).await {
                 return;
             }
         }
     }
 
-    fn present(&self, query: &LogQuery, upto: Option<u64>) -> Vec<u8> {
+    fn present(&self, query: &LogOptions, upto: Option<u64>) -> Vec<u8> {
         let mut lines = read_range(&put_aside(&self.path), 0, None);
         lines.extend(read_range(&self.path, 0, upto));
         render(&lines, query)
@@ -258,7 +266,7 @@ impl LogReader {
 }
 
 /// Sends no more than what is left of the limit; `false` when that is the end.
-async fn deliver(to: &tokio::sync::mpsc::Sender<Vec<u8>>, mut text: Vec<u8>, left: &mut usize) -> bool {
+async fn deliver(to: &mpsc::Sender<Vec<u8>>, mut text: Vec<u8>, left: &mut usize) -> bool {
     text.truncate(*left);
     *left -= text.len();
     text.is_empty() || to.send(text).await.is_ok()
@@ -275,7 +283,7 @@ fn read_range(path: &Path, from: u64, upto: Option<u64>) -> Vec<Vec<u8>> {
     BufReader::new(file.take(length)).split(b'\n').map_while(Result::ok).collect()
 }
 
-fn render(lines: &[Vec<u8>], query: &LogQuery) -> Vec<u8> {
+fn render(lines: &[Vec<u8>], query: &LogOptions) -> Vec<u8> {
     let wanted: Vec<(&[u8], &[u8])> = lines
         .iter()
         .filter_map(|line| {
@@ -287,7 +295,7 @@ fn render(lines: &[Vec<u8>], query: &LogQuery) -> Vec<u8> {
             (query.since.is_none_or(|since| at().is_none_or(|at| at >= since))).then_some((time, text))
         })
         .collect();
-    let skipped = query.tail.map_or(0, |tail| wanted.len().saturating_sub(tail));
+    let skipped = query.tail_lines.map_or(0, |tail| wanted.len().saturating_sub(tail));
     let mut out = vec![];
     for (time, text) in &wanted[skipped..] {
         if query.timestamps {
@@ -308,8 +316,8 @@ mod tests {
         LogName { pod: "uid".into(), container: "app".into(), attempt }
     }
 
-    async fn collect(reader: LogReader, query: LogQuery) -> String {
-        let (to, mut from) = tokio::sync::mpsc::channel(8);
+    async fn collect(reader: LogReader, query: LogOptions) -> String {
+        let (to, mut from) = mpsc::channel(8);
         let sending = tokio::spawn(reader.send(query, to));
         let mut text = vec![];
         while let Some(piece) = from.recv().await {
@@ -325,14 +333,14 @@ mod tests {
         let store = LogStore::new(home.path().to_owned());
         let writer = store.start(&name(0)).unwrap();
         Arc::clone(&writer).copy(Stream::Err, &b"one\ntwo\n\nfour"[..]).await;
-        let read = |query: LogQuery| collect(store.read(&name(0)).unwrap(), query);
-        assert_eq!(read(LogQuery::default()).await, "one\ntwo\n\nfour\n");
-        assert_eq!(read(LogQuery { tail: Some(2), ..LogQuery::default() }).await, "\nfour\n");
-        assert_eq!(read(LogQuery { tail: Some(0), ..LogQuery::default() }).await, "");
-        assert_eq!(read(LogQuery { limit: Some(5), ..LogQuery::default() }).await, "one\nt");
+        let read = |query: LogOptions| collect(store.read(&name(0)).unwrap(), query);
+        assert_eq!(read(LogOptions::default()).await, "one\ntwo\n\nfour\n");
+        assert_eq!(read(LogOptions { tail_lines: Some(2), ..LogOptions::default() }).await, "\nfour\n");
+        assert_eq!(read(LogOptions { tail_lines: Some(0), ..LogOptions::default() }).await, "");
+        assert_eq!(read(LogOptions { limit_bytes: Some(5), ..LogOptions::default() }).await, "one\nt");
         let future = Timestamp::now() + jiff::SignedDuration::from_hours(1);
-        assert_eq!(read(LogQuery { since: Some(future), ..LogQuery::default() }).await, "");
-        let stamped = read(LogQuery { timestamps: true, tail: Some(1), ..LogQuery::default() }).await;
+        assert_eq!(read(LogOptions { since: Some(future), ..LogOptions::default() }).await, "");
+        let stamped = read(LogOptions { timestamps: true, tail_lines: Some(1), ..LogOptions::default() }).await;
         let (time, text) = stamped.split_once(' ').unwrap();
         assert!(time.parse::<Timestamp>().is_ok() && time.len() == 30, "{time}");
         assert_eq!(text, "four\n");
@@ -345,8 +353,8 @@ mod tests {
         let store = LogStore::new(home.path().to_owned());
         let writer = store.start(&name(0)).unwrap();
         writer.line(Stream::Out, b"before");
-        let (to, mut from) = tokio::sync::mpsc::channel(8);
-        let query = LogQuery { follow: true, ..LogQuery::default() };
+        let (to, mut from) = mpsc::channel(8);
+        let query = LogOptions { follow: true, ..LogOptions::default() };
         tokio::spawn(store.read(&name(0)).unwrap().send(query, to));
         assert_eq!(from.recv().await.unwrap(), b"before\n");
         writer.line(Stream::Out, b"after");
@@ -366,7 +374,7 @@ mod tests {
             writer.line(Stream::Out, &long);
         }
         writer.line(Stream::Out, b"last");
-        let text = collect(store.read(&name(0)).unwrap(), LogQuery::default()).await;
+        let text = collect(store.read(&name(0)).unwrap(), LogOptions::default()).await;
         assert_eq!(text.lines().count(), lines + 1);
         assert!(text.ends_with("\nlast\n"));
         let files = std::fs::read_dir(home.path().join("uid/app")).unwrap().count();
@@ -394,7 +402,7 @@ mod tests {
         let writer = store.start(&name(0)).unwrap();
         let endless = vec![b'y'; LONGEST_LINE * 2 + 3];
         Arc::clone(&writer).copy(Stream::Out, endless.as_slice()).await;
-        let text = collect(store.read(&name(0)).unwrap(), LogQuery::default()).await;
+        let text = collect(store.read(&name(0)).unwrap(), LogOptions::default()).await;
         let lengths: Vec<usize> = text.lines().map(str::len).collect();
         assert_eq!(lengths, [LONGEST_LINE, LONGEST_LINE, 3]);
     }

@@ -33,7 +33,7 @@ use super::network::{AddressBlock, PodAddresses};
 use crate::objects::meta;
 use worker::{PodUpdate, PodWorker, Shared};
 
-pub use logs::{LogName, LogQuery, LogReader, LogStore, LogWriter, Stream};
+pub use logs::LogStore;
 pub use processes::{ContainerProcess, ProcessTable};
 pub use run::ControlPlane;
 
@@ -47,8 +47,8 @@ pub struct KubeletOptions {
     pub logs: PathBuf,
     /// Where volumes lie, one directory a pod.
     pub volumes: PathBuf,
-    /// Variables that every container gets besides its own.
-    pub environment: Vec<(String, String)>,
+    /// The socket that gateways and sidecars get their configuration from.
+    pub mesh_socket: PathBuf,
     /// What stands behind Istio's control plane image.
     pub control_plane: Option<Arc<dyn ControlPlane>>,
 }
@@ -69,13 +69,18 @@ impl Kubelet {
             logs: LogStore::new(options.logs),
             binary: options.binary,
             volumes: options.volumes,
-            environment: options.environment,
+            mesh_socket: options.mesh_socket,
             control_plane: options.control_plane,
             stopping,
             sources_changed: receiver,
             processes: ProcessTable::default(),
         };
         Self { shared: Arc::new(shared), sources_changed }
+    }
+
+    /// The logs of all containers.
+    pub fn logs(&self) -> LogStore {
+        self.shared.logs.clone()
     }
 
     /// The processes of running containers.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -43,8 +43,8 @@ pub(super) struct Shared {
     pub(super) binary: PathBuf,
     /// Where the volumes of pods lie.
     pub(super) volumes: PathBuf,
-    /// Variables that every container gets besides its own.
-    pub(super) environment: Vec<(String, String)>,
+    /// The socket that gateways and sidecars get their configuration from.
+    pub(super) mesh_socket: PathBuf,
     pub(super) control_plane: Option<Arc<dyn ControlPlane>>,
     /// Cancelled when the daemon stops.
     pub(super) stopping: CancellationToken,
@@ -413,16 +413,36 @@ fn report_unwritten(name: &str, status: &Status) {
     tracing::warn!("the status of pod {name} could not be written: {}", status.message);
 }
 
-/// The environment of a container as the process gets it.
+/// The environment of a container as the process gets it: its own variables, and what our programs need to know.
 pub(super) fn process_environment(
     shared: &Shared,
     pod: &Value,
+    container: &str,
+    address: Ipv4Addr,
     variables: BTreeMap<String, String>,
 ) -> Vec<(String, String)> {
     let mut all = variables;
     all.insert("HOSTNAME".to_owned(), meta::name(pod).to_owned());
     all.insert("POD_NAME".to_owned(), meta::name(pod).to_owned());
     all.insert("POD_NAMESPACE".to_owned(), meta::namespace(pod).unwrap_or_default().to_owned());
-    all.extend(shared.environment.iter().cloned());
+    all.insert("CANARY_LAB_MESH_SOCKET".to_owned(), shared.mesh_socket.to_string_lossy().into_owned());
+    if container == SIDECAR {
+        let application = json!({
+            "application": shared.addresses.block().hidden(address).to_string(),
+            "ports": application_ports(pod),
+        });
+        all.insert("CANARY_LAB_SIDECAR".to_owned(), application.to_string());
+    }
     all.into_iter().collect()
+}
+
+/// The ports that the containers beside the sidecar declare.
+fn application_ports(pod: &Value) -> Vec<u64> {
+    let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
+    let others = containers.filter(|container| container["name"] != SIDECAR);
+    let ports = others.flat_map(|container| container["ports"].as_array().into_iter().flatten());
+    let mut numbers: Vec<u64> = ports.filter_map(|port| port["containerPort"].as_u64()).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
 }

@@ -7,11 +7,15 @@
 
 mod block;
 pub mod holders;
+mod ingress_ports;
 mod plan;
 mod pods;
 mod proxy;
+mod task;
 
 pub use block::{AddressBlock, BlockClaim, ClaimError};
+pub use ingress_ports::IngressPorts;
 pub use plan::{ListenerKind, ListenerPlan, PlannedListener, listener_plan};
 pub use pods::PodAddresses;
 pub use proxy::{ListenerProblem, Reconciled, ServiceProxy};
+pub use task::{ClosedListener, ListenerReport, ServiceProxyHandle, run_service_proxy};

@@ -85,6 +85,11 @@ impl ServiceProxy {
         &self.problems
     }
 
+    /// `namespace/name` of the Service that wants this address.
+    pub fn service_of(&self, address: SocketAddr) -> Option<&str> {
+        self.plan.get(&address).map(|planned| planned.service.as_str())
+    }
+
     /// The addresses that answer.
     pub fn open(&self) -> impl Iterator<Item = SocketAddr> {
         self.open.keys().copied()
