@@ -2,7 +2,7 @@
 
 use clap_complete::Shell;
 
-use super::context::{Context, closed_output};
+use super::context::{Context, written};
 use crate::doctor::Failure;
 
 /// Prints a completion script for a shell
@@ -18,5 +18,5 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &mut Context, command: &mut clap::Command) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, command, "canary-lab", &mut script);
-    context.io.stdout.write_all(&script).map_err(closed_output)
+    written(context.io.stdout.write_all(&script))
 }

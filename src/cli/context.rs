@@ -56,12 +56,12 @@ impl Context {
 
     /// A line of data.
     pub(super) fn say(&mut self, text: &str) -> Result<(), Failure> {
-        writeln!(self.io.stdout, "{text}").and_then(|()| self.io.stdout.flush()).map_err(closed_output)
+        written(writeln!(self.io.stdout, "{text}").and_then(|()| self.io.stdout.flush()))
     }
 
     /// A line that is not data.
     pub(super) fn remark(&mut self, text: &str) -> Result<(), Failure> {
-        writeln!(self.io.stderr, "{text}").and_then(|()| self.io.stderr.flush()).map_err(closed_output)
+        written(writeln!(self.io.stderr, "{text}").and_then(|()| self.io.stderr.flush()))
     }
 
     /// A JSON document on standard output.
@@ -91,7 +91,12 @@ impl Context {
     }
 }
 
-/// A stream that does not take what is written, other than a reader that has gone away.
-pub(super) fn closed_output(error: std::io::Error) -> Failure {
-    Failure::new(Reason::Internal, "the output cannot be written").observed(error.to_string())
+/// A reader that has gone away, as in `canary-lab status | head -1`, has read enough; any other error is a failure.
+pub(super) fn written(result: std::io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Reason::Internal, "the output cannot be written").observed(error.to_string()))
+        }
+        _ => Ok(()),
+    }
 }

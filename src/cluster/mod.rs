@@ -1,1 +1,14 @@
 //! Cluster providers: what supplies a kubeconfig, a mesh, a reachable ingress, placed models and a gate for routes.
+//!
+//! [`Provider`] is everything that may differ between clusters; no stage asks which one it runs on. [`Api`] speaks to
+//! any cluster through its kubeconfig: objects are JSON values, and what it applies is interchangeable with
+//! `kubectl apply`. Only the embedded provider knows the box.
+
+mod api;
+mod apply;
+mod provider;
+
+pub use api::{Api, ApiError, ObjectRef, Watched};
+pub use apply::{Applied, Comparison};
+
+pub use provider::{ClusterChoice, ClusterError, Gate, Provider, RouteVersion, Standing};

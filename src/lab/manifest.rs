@@ -45,6 +45,8 @@ pub struct Manifest {
     text: String,
     /// Which object it describes.
     pub key: ManifestKey,
+    /// The version of its group, such as `networking.istio.io/v1alpha3`.
+    pub api_version: String,
 }
 
 impl Manifest {
@@ -66,7 +68,7 @@ impl Manifest {
             namespace: field("/metadata/namespace"),
             name: needed("/metadata/name", "metadata.name")?,
         };
-        Ok(Self { file: file.to_owned(), text, key })
+        Ok(Self { file: file.to_owned(), text, key, api_version })
     }
 
     /// The text with the models' directory put in.

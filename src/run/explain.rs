@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::cluster::{ApiError, ClusterError};
 use crate::doctor::{Failure, Reason};
 use crate::lab::LabError;
 use crate::state::{HomeError, LockError, StateError};
@@ -57,6 +58,58 @@ impl From<LabError> for Failure {
                 .observed(format!("known here: {}", known.join(", ")))
                 .because("the key is misspelt or belongs elsewhere; unknown keys are never ignored"),
             LabError::Invalid { .. } => Self::new(Reason::LabInvalid, text),
+        }
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        let text = error.to_string();
+        match error {
+            ApiError::Unreachable(_) | ApiError::Kubeconfig { .. } => {
+                Self::new(Reason::ApiUnreachable, "the cluster's API cannot be reached").observed(text)
+            }
+            ApiError::Refused { code: 404, ref message, .. } if message.starts_with("namespaces ") => {
+                Self::new(Reason::ObjectMissing, "the namespace is not there").observed(text)
+            }
+            ApiError::Refused { code, ref reason, .. } => {
+                let named = if reason.is_empty() { String::new() } else { format!(" {reason}") };
+                Self::new(Reason::ApplyRefused, "the API server refuses")
+                    .observed(text)
+                    .observed(format!("answered {code}{named}"))
+            }
+            ApiError::UnknownKind { .. } => Self::new(Reason::MeshNotReady, text)
+                .because("the mesh's definitions are not installed, or the kind is misspelt"),
+            ApiError::Unexpected(_) => {
+                Self::new(Reason::Internal, "the API server's answer is not understood").observed(text)
+            }
+        }
+    }
+}
+
+impl From<ClusterError> for Failure {
+    fn from(error: ClusterError) -> Self {
+        let text = error.to_string();
+        match error {
+            ClusterError::NotStarted { log, log_file, .. } => {
+                let mut failure = Self::new(Reason::ClusterNotStarted, text);
+                failure.observed = log;
+                failure.evidence = Some(log_file);
+                failure
+            }
+            ClusterError::AddressesTaken(_) => {
+                Self::new(Reason::AddressesTaken, "no loopback addresses are free").observed(text)
+            }
+            ClusterError::PortHeld(_) => {
+                Self::new(Reason::PortHeldByWildcard, "a port is held on all addresses").observed(text)
+            }
+            ClusterError::NotRunning(_) => {
+                Self::new(Reason::ClusterNotRunning, "the cluster does not run").observed(text)
+            }
+            ClusterError::RouteNotLive { .. } => {
+                Self::new(Reason::RouteNotLive, "the gateway's routes are not live").observed(text)
+            }
+            ClusterError::Api(error) => error.into(),
         }
     }
 }

@@ -14,4 +14,5 @@ pub use home::{HOME_VARIABLE, Home, HomeError};
 pub use inventory::{Creator, Item};
 pub use lock::{Holder, Lock, LockError};
 pub use record::{Place, StageRecord, StageStanding, State};
+pub(crate) use store::write_atomically;
 pub use store::{Aside, AsideReason, Loaded, StateError, StateFile};

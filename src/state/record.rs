@@ -25,6 +25,9 @@ pub struct State {
     /// The lab's objects in the cluster, in the order of their making.
     #[serde(default)]
     pub inventory: Vec<Item>,
+    /// Objects that the lab was about to make, by label; one that is found afterwards is the lab's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub intended: Vec<String>,
     /// Files that were replaced because somebody had changed them, and where the changed ones are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept_files: Vec<Place>,
@@ -97,6 +100,7 @@ impl State {
     pub fn forget_cluster(&mut self, kept: &[&str]) {
         self.stages.retain(|id, _| kept.contains(&id.as_str()));
         self.inventory.clear();
+        self.intended.clear();
         self.cluster = None;
     }
 

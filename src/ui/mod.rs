@@ -7,11 +7,13 @@
 mod failure;
 mod io;
 mod paint;
+mod progress;
 mod screen;
 mod words;
 
 pub use failure::show_failure;
 pub use io::{Environment, Io, Terminal};
 pub use paint::{Mark, Paint};
+pub use progress::Progress;
 pub use screen::{LiveNote, Screen};
 pub use words::{age, duration, home_relative, plural, thousands, wrap};

@@ -1,0 +1,106 @@
+//! Who listens on all addresses.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+
+/// A TCP socket that listens on all addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listener {
+    /// `0.0.0.0` or `[::]`.
+    pub address: &'static str,
+    /// Its port.
+    pub port: u16,
+    /// The process that holds it, where this user may see that.
+    pub pid: Option<u32>,
+    /// The process's name.
+    pub program: Option<String>,
+}
+
+impl Listener {
+    /// Whether one of these processes holds it.
+    pub fn is_of(&self, pids: &[u32]) -> bool {
+        self.pid.is_some_and(|pid| pids.contains(&pid))
+    }
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.program, self.pid) {
+            (Some(program), Some(pid)) => write!(out, "{program} (process {pid})"),
+            (None, Some(pid)) => write!(out, "process {pid}"),
+            _ => write!(out, "a process of another user"),
+        }
+    }
+}
+
+/// Sockets that listen on 0.0.0.0 or `[::]`, from the kernel's tables; empty where there are none to read.
+pub fn wildcard_listeners() -> Vec<Listener> {
+    let mut found = Vec::new();
+    for (table, wildcard, address) in
+        [("/proc/net/tcp", "00000000", "0.0.0.0"), ("/proc/net/tcp6", "00000000000000000000000000000000", "[::]")]
+    {
+        let Ok(text) = std::fs::read_to_string(table) else { continue };
+        found.extend(
+            text.lines().skip(1).filter_map(|line| parse(line, wildcard)).map(|(port, inode)| (address, port, inode)),
+        );
+    }
+    if found.is_empty() {
+        return Vec::new();
+    }
+    let owners = socket_owners();
+    found
+        .into_iter()
+        .map(|(address, port, inode)| {
+            let pid = owners.get(&inode).copied();
+            let program = pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok());
+            Listener { address, port, pid, program: program.map(|name| name.trim().to_owned()) }
+        })
+        .collect()
+}
+
+/// Port and inode of a line that describes a listening wildcard socket (state 0A).
+fn parse(line: &str, wildcard: &str) -> Option<(u16, u64)> {
+    let mut words = line.split_whitespace();
+    let (address, port) = words.nth(1)?.split_once(':')?;
+    let state = words.nth(1)?;
+    let inode = words.nth(5)?.parse().ok()?;
+    (address == wildcard && state == "0A").then_some(())?;
+    Some((u16::from_str_radix(port, 16).ok()?, inode))
+}
+
+/// The process of every socket, by inode, as far as this user may look.
+fn socket_owners() -> HashMap<u64, u32> {
+    let mut owners = HashMap::new();
+    let Ok(processes) = std::fs::read_dir("/proc") else { return owners };
+    for process in processes.flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Ok(files) = std::fs::read_dir(process.path().join("fd")) else { continue };
+        for file in files.flatten() {
+            if let Some(inode) = std::fs::read_link(file.path()).ok().and_then(|target| socket_inode(&target)) {
+                owners.insert(inode, pid);
+            }
+        }
+    }
+    owners
+}
+
+fn socket_inode(target: &Path) -> Option<u64> {
+    target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_lines_are_read() {
+        let line = "   0: 00000000:2135 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0000 100 0 0 10 0";
+        assert_eq!(parse(line, "00000000"), Some((8501, 4711)));
+        let connected = line.replace(" 0A ", " 01 ");
+        assert_eq!(parse(&connected, "00000000"), None);
+        assert_eq!(parse(&line.replace("00000000:2135", "0100007F:2135"), "00000000"), None);
+    }
+}
