@@ -9,7 +9,7 @@
 //! | lab | [`lab`], [`run`], [`steps`], [`state`] |
 //! | world | [`cluster`], [`istio`], [`doctor`], [`models`], [`traffic`] |
 //! | box | [`embedded`], [`gateway`], [`serving`] |
-//! | ground | [`objects`], [`routing`], [`savedmodel`], [`inference`], [`stats`], [`ui`], [`process`], [`download`] |
+//! | ground | [`objects`], [`routing`], [`savedmodel`], [`inference`], [`stats`], [`ui`], [`yaml`], [`process`], [`download`] |
 //!
 //! Only the embedded provider in [`cluster`] and the daemon's entry know the box; the box knows nothing of labs.
 
@@ -34,6 +34,7 @@ pub mod stats;
 pub mod steps;
 pub mod traffic;
 pub mod ui;
+pub mod yaml;
 
 #[cfg(test)]
 mod testing;

@@ -56,8 +56,8 @@ fn write(dir: &Path, tag: &str, first: f32) {
     for (key, value) in [("key/one", first), ("key/two", 2.0), ("key/three", 3.0)] {
         writer.add_variable(key, DataType::DtFloat, &[1], &value.to_le_bytes()).unwrap();
     }
-    let written = writer.finish(&model(tag)).unwrap();
-    let names: Vec<_> = written.files.iter().map(|file| file.name.as_str()).collect();
+    let files = writer.finish(&model(tag)).unwrap().publish().unwrap();
+    let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
     assert_eq!(names, ["saved_model.pb", "variables/variables.data-00000-of-00001", "variables/variables.index"]);
 }
 

@@ -30,11 +30,15 @@ pub struct WrittenFile {
     pub sha256: [u8; 32],
 }
 
-/// What was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WrittenModel {
-    /// The files, sorted by name.
-    pub files: Vec<WrittenFile>,
+impl WrittenFile {
+    /// The SHA-256 in lowercase hexadecimal.
+    pub fn sha256_hex(&self) -> String {
+        self.sha256.iter().fold(String::new(), |mut text, byte| {
+            use std::fmt::Write as _;
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
 }
 
 impl SavedModelWriter {
@@ -64,8 +68,8 @@ impl SavedModelWriter {
         self.bundle.add(key, dtype, shape, bytes)
     }
 
-    /// Writes the index and `saved_model.pb`, then moves the directory into place. What was there before is replaced.
-    pub fn finish(self, model: &SavedModel) -> Result<WrittenModel, SavedModelError> {
+    /// Writes the index and `saved_model.pb`; nothing is visible under the destination's name yet.
+    pub fn finish(self, model: &SavedModel) -> Result<FinishedModel, SavedModelError> {
         let root = self.staging.path().to_owned();
         let mut files = Vec::new();
         for file in self.bundle.finish()? {
@@ -81,8 +85,28 @@ impl SavedModelWriter {
             sha256: Sha256::digest(&encoded).into(),
         });
         files.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(FinishedModel { files, staging: self.staging, destination: self.destination })
+    }
+}
+
+/// A model that is complete on disk, but not yet under its name.
+#[derive(Debug)]
+pub struct FinishedModel {
+    files: Vec<WrittenFile>,
+    staging: tempfile::TempDir,
+    destination: PathBuf,
+}
+
+impl FinishedModel {
+    /// The files, sorted by name.
+    pub fn files(&self) -> &[WrittenFile] {
+        &self.files
+    }
+
+    /// Moves the directory to its name; what was there before is replaced.
+    pub fn publish(self) -> Result<Vec<WrittenFile>, SavedModelError> {
         put_in_place(self.staging, &self.destination)?;
-        Ok(WrittenModel { files })
+        Ok(self.files)
     }
 }
 
