@@ -1,0 +1,38 @@
+//! The compute core: packed matrix products on all cores, and the only `unsafe` of the crate.
+//!
+//! Everything heavy in a network is a product of many rows (pixels) with one matrix (weights). [`multiply`] does it:
+//! weights lie packed in panels as wide as two vector registers, rows are copied in small blocks next to each other
+//! (that copy is also where a convolution gathers its window), and a tile of up to 14 rows by one panel stays
+//! in registers from the first to the last term. The sum of an element always runs over the terms in the same order,
+//! so neither the tile it falls into, nor the thread, nor its neighbours in the batch change its bits.
+//!
+//! # Why the unsafe code here is sound
+//!
+//! There are three uses of `unsafe`, all private to this module; what it exports is safe.
+//!
+//! 1. *Vector instructions* (`avx512.rs`, `avx2.rs`). A function compiled for an instruction set may run only on a
+//!    processor that has it. The functions are reachable only through [`Instructions`], whose vector values come from
+//!    `detect`, which asks the processor.
+//! 2. *Raw pointers in tiles*. A tile function reads `rows × depth` floats at a stride, one panel, one bias panel, and
+//!    reads and writes `rows × panel width` floats of the output. `tile::compute` checks each of these
+//!    extents against the slices it was given before it makes pointers of them, in release builds too: a tile is
+//!    tens of thousands of multiplications, so the checks cost nothing.
+//! 3. *Sharing with the workers* (`pool.rs`, `product.rs`). Workers outlive a call, so the job they are handed has its
+//!    lifetime erased; [`Pool::run`] does not return, even by panic, before the last worker has left the job and the
+//!    job can no longer be picked up. The output is written by several threads at once: the grid of units partitions
+//!    its rows and panels, and a counter hands each unit out once, so no element is written by two
+//!    threads, and none is read by another thread before `run` has returned.
+#![allow(unsafe_code)]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod pool;
+mod portable;
+mod product;
+mod tile;
+
+pub(crate) use pool::Pool;
+pub(crate) use product::{Epilogue, PackedMatrix, RowSource, multiply};
+pub(crate) use tile::{Activation, Instructions};
