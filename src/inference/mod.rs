@@ -1,13 +1,27 @@
 //! Runs a SavedModel's graph on the CPU.
 //!
-//! A session reads the graph, inlines its functions, checks that every op is known, folds
+//! [`Session::load`] reads the graph, inlines its functions, checks that every op is known, folds
 //! constants and batch norms into weights, packs those once and gives the model's own files back to the system.
-//! A run executes op by op for any input shape and answers mistakes with the texts
+//! [`Session::run`] executes op by op for any input shape and answers mistakes with the texts
 //! of TensorFlow 2.5's CPU kernels. A result depends on the input alone: neither the number of threads nor the place
 //! in a batch changes a bit of it. Called by `serving/` for requests and by the lab as its oracle.
 
+mod attributes;
+mod constant;
+mod context;
+mod fused;
+mod graph;
+mod import;
+mod kernel;
+mod ops;
+mod optimise;
+mod session;
 mod status;
 mod tensor;
+#[cfg(test)]
+mod tests;
+mod window;
 
+pub use session::{Session, SessionOptions};
 pub use status::{LoadError, RunError, StatusCode};
 pub use tensor::{Tensor, TensorData};

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::savedmodel::SavedModelError;
+
 /// A status code as TensorFlow's kernels return it; the model server maps it to HTTP and gRPC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StatusCode {
@@ -86,6 +88,9 @@ pub enum LoadError {
         /// All ops that are implemented, in alphabetical order.
         supported: Vec<&'static str>,
     },
+    /// The model's files could not be read.
+    #[error(transparent)]
+    Files(#[from] SavedModelError),
     /// The graph contradicts itself: a missing node, a cycle, an attribute of the wrong kind, a shape beyond all bounds.
     #[error("{0}")]
     Graph(RunError),
@@ -95,8 +100,11 @@ impl LoadError {
     /// The status code to report.
     pub fn code(&self) -> StatusCode {
         match self {
-            Self::UnsupportedOp { .. } => StatusCode::NotFound,
             Self::Graph(error) => error.code,
+            Self::UnsupportedOp { .. }
+            | Self::Files(SavedModelError::Missing { .. } | SavedModelError::MissingTag { .. }) => StatusCode::NotFound,
+            Self::Files(SavedModelError::TextForm { .. }) => StatusCode::Unimplemented,
+            Self::Files(_) => StatusCode::DataLoss,
         }
     }
 }

@@ -63,6 +63,29 @@ macro_rules! for_each_type {
     };
 }
 
+/// As [`for_each_type`], and the result is a vector of the same type, wrapped again.
+macro_rules! map_each_type {
+    ($data:expr, $elements:ident => $body:expr) => {
+        match $data {
+            $crate::inference::TensorData::Float($elements) => $crate::inference::TensorData::Float($body),
+            $crate::inference::TensorData::Double($elements) => $crate::inference::TensorData::Double($body),
+            $crate::inference::TensorData::Half($elements) => $crate::inference::TensorData::Half($body),
+            $crate::inference::TensorData::Int8($elements) => $crate::inference::TensorData::Int8($body),
+            $crate::inference::TensorData::Int16($elements) => $crate::inference::TensorData::Int16($body),
+            $crate::inference::TensorData::Int32($elements) => $crate::inference::TensorData::Int32($body),
+            $crate::inference::TensorData::Int64($elements) => $crate::inference::TensorData::Int64($body),
+            $crate::inference::TensorData::Uint8($elements) => $crate::inference::TensorData::Uint8($body),
+            $crate::inference::TensorData::Uint16($elements) => $crate::inference::TensorData::Uint16($body),
+            $crate::inference::TensorData::Uint32($elements) => $crate::inference::TensorData::Uint32($body),
+            $crate::inference::TensorData::Uint64($elements) => $crate::inference::TensorData::Uint64($body),
+            $crate::inference::TensorData::Bool($elements) => $crate::inference::TensorData::Bool($body),
+            $crate::inference::TensorData::String($elements) => $crate::inference::TensorData::String($body),
+        }
+    };
+}
+
+pub(crate) use map_each_type;
+
 impl TensorData {
     /// The number of elements.
     pub fn len(&self) -> usize {
@@ -129,6 +152,12 @@ pub(crate) fn element_count(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size))
 }
 
+/// A shape as TensorFlow's messages print it: `[2,3]`.
+pub(crate) fn shape_text(shape: &[usize]) -> String {
+    let sizes: Vec<String> = shape.iter().map(ToString::to_string).collect();
+    format!("[{}]", sizes.join(","))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,5 +170,11 @@ mod tests {
         assert!(Tensor::floats(&[usize::MAX, 2], vec![]).is_none());
         let empty = Tensor::new(&[0, 3], TensorData::String(vec![])).unwrap();
         assert_eq!((empty.dtype(), empty.len(), empty.is_empty()), (DataType::DtString, 0, true));
+    }
+
+    #[test]
+    fn shapes_print_as_in_tensorflow() {
+        assert_eq!(shape_text(&[224, 224, 3]), "[224,224,3]");
+        assert_eq!(shape_text(&[]), "[]");
     }
 }
