@@ -4,6 +4,7 @@
 //! controllers, mesh and lab all call it.
 
 pub mod apply;
+pub mod decode;
 pub mod defaults;
 mod field_error;
 pub mod go_json;
