@@ -5,8 +5,9 @@ use super::write::{Target, WriteOptions, Written};
 use super::{Registry, convert, decode};
 use crate::embedded::api::status::Status;
 use crate::embedded::store::revision_of;
+use crate::objects::decode::check_types;
 use crate::objects::merge::{JsonPatchError, Patch, PatchType, json_merge_patch, json_patch, strategic_merge_patch};
-use crate::objects::{Gvk, meta};
+use crate::objects::{FieldError, Gvk, go_json, meta};
 
 impl Registry {
     /// Patches an object; with a subresource, that part of it.
@@ -43,6 +44,10 @@ impl Registry {
         self.change(target, part, options, |old| {
             let mut new = convert::to_version(resource, version, old).into_owned();
             apply(&mut new, patch, &gvk)?;
+            check_types(&gvk, &new).map_err(|error| {
+                let error = FieldError::invalid_text("patch", &go_json::to_string(&new), &error.to_string());
+                Status::invalid(&Gvk::new("", "", ""), "", &[error])
+            })?;
             let given = meta::name(&new);
             if given != name {
                 return Err(Status::bad_request(format!(

@@ -17,6 +17,7 @@ use crate::embedded::api::registry::{
 };
 use crate::embedded::api::status::Status;
 use crate::embedded::store::Expired;
+use crate::objects::decode::check_types;
 use crate::objects::merge::{Patch, PatchType};
 use crate::objects::selector::{FieldSelector, LabelSelector};
 use crate::objects::{FieldError, Gvk, Verbs, builtin, meta};
@@ -228,6 +229,11 @@ impl Ask<'_> {
         let bytes = body::read(request).await?;
         let mut object = body::object(&self.resource, &content_type, &bytes)?;
         check_kind(&self.resource, &self.version, &mut object)?;
+        check_types(&self.resource.gvk(&self.version), &object).map_err(|error| {
+            let kind = &self.resource.kind;
+            let version = &self.version;
+            Status::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {error}"))
+        })?;
         Ok(object)
     }
 
