@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
 use hyper::body::Incoming;
 use serde_json::Value;
 
+use super::protobuf::{self, ProtobufError};
 use crate::embedded::api::catalog::Resource;
 use crate::embedded::api::status::Status;
 
@@ -17,6 +18,8 @@ pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// The largest request that is read, as etcd's limit has it.
 const LARGEST_REQUEST: usize = 3 * 1024 * 1024;
+/// Kubernetes' own protocol buffers.
+pub(super) const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 /// How much of an unreadable body is quoted.
 const QUOTED_BYTES: usize = 30;
 
@@ -68,6 +71,12 @@ pub(super) fn object(resource: &Resource, content_type: &str, bytes: &[u8]) -> R
     let (value, json) = match content_type {
         "application/json" => (serde_json::from_slice::<Value>(bytes).map_err(|error| go_syntax(bytes, &error)), true),
         "application/yaml" => (yaml(bytes), false),
+        PROTOBUF if !resource.custom => {
+            return protobuf::decode(bytes).map_err(|error| match error {
+                ProtobufError::Malformed => Status::bad_request(error.to_string()),
+                ProtobufError::Unknown(_) => Status::new(415, "UnsupportedMediaType", error.to_string()),
+            });
+        }
         _ if resource.custom => return Err(unsupported(&["application/json", "application/yaml"])),
         _ => {
             return Err(unsupported(&["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]));

@@ -10,6 +10,7 @@ mod health;
 mod logs;
 mod objects;
 mod path;
+mod protobuf;
 mod reviews;
 mod table;
 mod watch;

@@ -10,7 +10,7 @@ use super::body::{self, Body};
 use super::exchange::{Exchange, Format, Shape};
 use super::path::ObjectPath;
 use super::table::{self, ListView, ObjectView};
-use super::{ApiServer, logs, reviews, watch};
+use super::{ApiServer, logs, protobuf, reviews, watch};
 use crate::embedded::api::catalog::Resource;
 use crate::embedded::api::registry::{
     DeleteOptions, Deletion, Part, Propagation, Target, WriteOptions, Written, to_version,
@@ -286,8 +286,9 @@ impl Ask<'_> {
         let given: Value = if bytes.is_empty() {
             json!({})
         } else {
-            serde_json::from_slice(&bytes)
+            protobuf::decode(&bytes)
                 .ok()
+                .or_else(|| serde_json::from_slice(&bytes).ok())
                 .or_else(|| body::yaml(&bytes).ok())
                 .filter(Value::is_object)
                 .ok_or_else(|| Status::bad_request("the request's body is no DeleteOptions"))?
@@ -433,7 +434,8 @@ impl Ask<'_> {
             Method::PUT => {
                 let options = self.write_options("UpdateOptions")?;
                 let bytes = body::read(request).await?;
-                let scale: Value = serde_json::from_slice(&bytes)
+                let scale: Value = protobuf::decode(&bytes)
+                    .or_else(|_| serde_json::from_slice(&bytes))
                     .map_err(|error| Status::bad_request(body::go_syntax(&bytes, &error)))?;
                 let change = |old: &Value| rescaled(target, old, &scale);
                 self.server.registry.change(target, Part::Main, &options, change).await?
