@@ -4,7 +4,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::objects::schema::StructuralSchema;
-use crate::objects::{BUILTIN_KINDS, Gvk, Subresource, Verbs};
+use crate::objects::table::CustomColumns;
+use crate::objects::{BUILTIN_KINDS, Gvk, Subresource, Verbs, meta};
 
 /// A resource that the server offers, in all its versions.
 #[derive(Clone, Debug)]
@@ -48,8 +49,8 @@ pub struct Version {
     pub deprecation: Option<String>,
     /// What custom objects of this version look like; `None` for built-ins, whose types are known.
     pub schema: Option<Arc<StructuralSchema>>,
-    /// `additionalPrinterColumns` of a custom resource.
-    pub columns: Value,
+    /// What a table of custom objects shows; `None` for built-ins.
+    pub columns: Option<Arc<CustomColumns>>,
 }
 
 impl Resource {
@@ -152,7 +153,7 @@ fn builtin_resources() -> Vec<Resource> {
             subresources: kind.subresources.to_vec(),
             deprecation: deprecation(kind.group, kind.version, kind.kind),
             schema: None,
-            columns: Value::Null,
+            columns: None,
         };
         if let Some(known) = resources.iter_mut().find(|known| known.group == kind.group && known.plural == kind.plural)
         {
@@ -223,7 +224,8 @@ fn custom_resource(definition: &Value) -> Option<Resource> {
         let served = version["served"].as_bool().unwrap_or(false);
         let storage = version["storage"].as_bool().unwrap_or(false);
         let schema = Some(Arc::new(StructuralSchema::parse(&version["schema"]["openAPIV3Schema"])));
-        let columns = version["additionalPrinterColumns"].clone();
+        let columns = CustomColumns::parse(meta::list_at(version, &["additionalPrinterColumns"]));
+        let columns = Some(Arc::new(columns));
         versions.push((storage, Version { name, served, subresources, deprecation, schema, columns }));
     }
     // Discovery prefers v1beta1 over v1alpha3, as Kubernetes orders version names.

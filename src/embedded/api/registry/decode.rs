@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::convert;
 use crate::embedded::api::catalog::Resource;
 use crate::embedded::api::status::Status;
 use crate::objects::FieldError;
@@ -38,8 +39,9 @@ pub(super) fn settle_kind(resource: &Resource, object: &mut Value) -> Result<(),
             storage.api_version()
         )));
     }
-    fields.insert("kind".to_owned(), storage.kind.as_str().into());
-    fields.insert("apiVersion".to_owned(), storage.api_version().into());
+    fields.insert("kind".to_owned(), storage.kind.into());
+    let version = if version.is_empty() { storage.version } else { version.to_owned() };
+    convert::from_version(resource, &version, object);
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::objects::Ask;
 use crate::embedded::api::status::Status;
-use crate::objects::{FieldError, Gvk, meta};
+use crate::objects::{FieldError, Gvk, table};
 
 /// An object on its way out. Items of lists of built-in kinds do not repeat their kind.
 pub(super) struct ObjectView<'a> {
@@ -91,13 +91,13 @@ pub(super) fn with_metadata(mut table: Value, metadata: &Value) -> Value {
     table
 }
 
-fn columns(_ask: &Ask<'_>) -> Value {
-    json!([
-        {"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0},
-        {"name": "Created At", "type": "date", "format": "", "description": "", "priority": 0},
-    ])
+fn columns(ask: &Ask<'_>) -> Value {
+    let custom = ask.resource.served(&ask.version).and_then(|version| version.columns.as_ref());
+    let columns = custom.map_or_else(|| table::columns(&ask.gvk()), |columns| columns.definitions());
+    json!(columns)
 }
 
-fn cells(_ask: &Ask<'_>, object: &Value, _now: jiff::Timestamp) -> Vec<Value> {
-    vec![meta::name(object).into(), object["metadata"]["creationTimestamp"].clone()]
+fn cells(ask: &Ask<'_>, object: &Value, now: jiff::Timestamp) -> Vec<Value> {
+    let custom = ask.resource.served(&ask.version).and_then(|version| version.columns.as_ref());
+    custom.map_or_else(|| table::cells(&ask.gvk(), object, now), |columns| columns.cells(object, now))
 }
