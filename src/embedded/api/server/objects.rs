@@ -255,6 +255,10 @@ impl Ask<'_> {
     async fn read_patch(&self, request: Request<Incoming>) -> Result<Patch, Status> {
         const APPLY: &str = "application/apply-patch+yaml";
         let content_type = body::content_type(request.headers());
+        if content_type == APPLY {
+            let message = "the embedded cluster does not support server-side apply; apply on the client's side instead";
+            return Err(Status::new(415, "UnsupportedMediaType", message));
+        }
         let patch_type = match PatchType::from_media_type(&content_type) {
             Some(PatchType::Strategic) | None if self.resource.custom => {
                 return Err(body::unsupported(&[PatchType::Json.media_type(), PatchType::Merge.media_type(), APPLY]));

@@ -278,6 +278,7 @@ const DEPLOYMENT: Fields = &[
             (1, "replicas", Integer),
             (2, "selector", SELECTOR),
             (3, "template", POD_TEMPLATE),
+            (4, "strategy", Message(&[(1, "type", Text)])),
             (5, "minReadySeconds", Integer),
             (6, "revisionHistoryLimit", Integer),
             (7, "paused", Bool),

@@ -48,6 +48,8 @@ pub(super) fn answer(ask: &Ask<'_>) -> Result<Response<Body>, Status> {
         store.watch(&full_name, namespace, since)
     };
     let bookmarks = ask.exchange.flag("allowWatchBookmarks");
+    // Newer clients list by watching. 1.24 did not know that, and clients of today wait for the answer in vain.
+    let listing = since == 0 && bookmarks && ask.exchange.flag("sendInitialEvents");
     let now = Instant::now();
     let watcher = Watcher {
         server: Arc::clone(ask.server),
@@ -59,6 +61,7 @@ pub(super) fn answer(ask: &Ask<'_>) -> Result<Response<Body>, Status> {
         selection,
         pending,
         changes,
+        listing,
         columns_told: false,
         ends: now + Duration::from_secs(seconds),
         next_bookmark: bookmarks.then(|| now + BOOKMARK_EVERY),
@@ -86,6 +89,8 @@ struct Watcher {
     selection: Selection,
     pending: VecDeque<Arc<Value>>,
     changes: Subscription,
+    /// Whether the end of the present objects is still to be told.
+    listing: bool,
     columns_told: bool,
     ends: Instant,
     next_bookmark: Option<Instant>,
@@ -100,6 +105,9 @@ impl Watcher {
                     return Some(self.line("ADDED", &object));
                 }
                 continue;
+            }
+            if std::mem::take(&mut self.listing) {
+                return Some(self.bookmark(&json!({"k8s.io/initial-events-end": "true"})));
             }
             let bookmark = self.next_bookmark;
             let due = async {
@@ -124,11 +132,11 @@ impl Watcher {
                 () = tokio::time::sleep_until(self.ends) => {
                     self.over = true;
                     // The last word tells where to go on, so that nothing has to be listed again.
-                    return self.next_bookmark.map(|_| self.bookmark());
+                    return self.next_bookmark.map(|_| self.bookmark(&Value::Null));
                 }
                 () = due => {
                     self.next_bookmark = Some(Instant::now() + BOOKMARK_EVERY);
-                    return Some(self.bookmark());
+                    return Some(self.bookmark(&Value::Null));
                 }
             }
         }
@@ -187,9 +195,12 @@ impl Watcher {
         }
     }
 
-    fn bookmark(&self) -> Bytes {
+    fn bookmark(&self, annotations: &Value) -> Bytes {
         let gvk = self.resource.gvk(&self.version);
-        let metadata = json!({"resourceVersion": self.changes.position().to_string(), "creationTimestamp": null});
+        let mut metadata = json!({"resourceVersion": self.changes.position().to_string(), "creationTimestamp": null});
+        if annotations.is_object() {
+            metadata["annotations"] = annotations.clone();
+        }
         let object = match self.shape {
             Shape::Object => json!({"kind": gvk.kind, "apiVersion": gvk.api_version(), "metadata": metadata}),
             Shape::Metadata(version) => json!({
