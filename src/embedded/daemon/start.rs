@@ -171,13 +171,22 @@ fn take_lock(paths: &ClusterPaths) -> Result<std::fs::File, DaemonError> {
     let path = paths.lock();
     let file =
         std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io_at(&path))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(error) if error == rustix::io::Errno::WOULDBLOCK => Err(DaemonError::AlreadyRunning {
-            home: paths.home().to_owned(),
-            record: DaemonRecord::read(&paths.record()).map(Box::new),
-        }),
-        Err(error) => Err(DaemonError::Io { path, source: error.into() }),
+    let deadline = Instant::now() + VACANT_WITHIN;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(error) if error != rustix::io::Errno::WOULDBLOCK => {
+                return Err(DaemonError::Io { path, source: error.into() });
+            }
+            Err(_) => {}
+        }
+        let record = DaemonRecord::read(&paths.record()).map(Box::new);
+        let is_dying = record.as_ref().is_some_and(|record| !record.process.is_alive());
+        if !is_dying || Instant::now() >= deadline {
+            return Err(DaemonError::AlreadyRunning { home: paths.home().to_owned(), record });
+        }
+        // The threads of a killed process let go of its files a moment after it counts as dead, and tell nobody.
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

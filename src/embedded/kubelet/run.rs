@@ -7,6 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +18,9 @@ use crate::process::{Child, ChildCommand, Exit, Sandbox};
 
 /// How long the output of an ended process is waited for; whoever still holds its pipes is not worth more.
 const LAST_OUTPUT: Duration = Duration::from_millis(500);
+
+/// Where istiod's readiness probe looks.
+const READINESS_PORT: u16 = 8080;
 
 /// Istio's control plane as a container of the daemon itself.
 pub trait ControlPlane: Send + Sync {
@@ -99,7 +104,9 @@ pub(super) fn start(
                 let line = format!("the mesh's control plane runs inside the daemon, on {}", spec.address);
                 log.line(Stream::Out, line.as_bytes());
             }
+            let readiness = AbortOnDrop(tokio::spawn(answer_readiness(spec.address)));
             tokio::spawn(async move {
+                let _readiness = readiness;
                 let Some(mut running) = running else { return finish(Exit::Code(1)) };
                 let exit = tokio::select! {
                     () = &mut running => Exit::Code(1),
@@ -130,6 +137,31 @@ pub(super) fn start(
             });
             Ok(Running { requests, pid })
         }
+    }
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Answers the probe of the control plane's container for as long as that runs.
+async fn answer_readiness(address: Ipv4Addr) {
+    let listener = match TcpListener::bind((address, READINESS_PORT)).await {
+        Ok(listener) => listener,
+        Err(error) => return tracing::warn!("the control plane's readiness has no port: {error}"),
+    };
+    while let Ok((mut stream, _)) = listener.accept().await {
+        // One probe at a time, and none that says more than this.
+        let mut request = [0_u8; 1024];
+        let answer = async {
+            let _ = stream.read(&mut request).await?;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await
+        };
+        let _ = tokio::time::timeout(LAST_OUTPUT, answer).await;
     }
 }
 
