@@ -10,6 +10,7 @@ mod context;
 mod daemon;
 mod export;
 mod ls;
+mod model_server;
 mod status;
 
 use std::ffi::OsString;
@@ -75,6 +76,7 @@ enum Command {
     Completions(completions::Args),
     #[command(hide = true)]
     Daemon(daemon::Args),
+    ModelServer(model_server::Args),
 }
 
 /// Runs one command and returns the process's exit code.
@@ -83,6 +85,9 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, mut io: Io) -> u8 {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &mut io),
     };
+    if let Command::ModelServer(args) = &cli.command {
+        return model_server::run(args, &mut io);
+    }
     let output = cli.output;
     let mut context = Context::new(io, cli.home, cli.lab, output);
     let done = match cli.command {
@@ -94,6 +99,8 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, mut io: Io) -> u8 {
             Ok(code) => return code,
             Err(failure) => Err(failure),
         },
+        // Has its own exit codes and was handled above.
+        Command::ModelServer(_) => Ok(()),
     };
     finish(done, &mut context)
 }
