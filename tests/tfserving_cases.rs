@@ -7,6 +7,7 @@
 //! instead; `docs/serving.md` lists those.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a test runner")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall fail")]
 
 mod model_server;
 

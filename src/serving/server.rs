@@ -219,7 +219,7 @@ pub(super) async fn serve(core: Arc<Core>, stop: CancellationToken, out: &mut dy
     let reload = Arc::clone(&core) as Arc<dyn Reload>;
     let services = Services::new(Arc::clone(&core.context), gate.clone(), reload, core.log);
     if flags.port != 0 {
-        let listener = listen(flags.port, core.sandbox.as_deref(), Ipv4Addr::UNSPECIFIED.into()).await;
+        let listener = listen(flags.port, core.sandbox.as_deref(), Ipv4Addr::UNSPECIFIED.into());
         let listener = listener.map_err(|_| Status::invalid("Failed to BuildAndStart gRPC server"))?;
         let shown = bound_address(&listener, core.sandbox.as_deref(), "0.0.0.0");
         let (services, stop) = (services.clone(), stop.clone());
@@ -245,7 +245,7 @@ pub(super) async fn serve(core: Arc<Core>, stop: CancellationToken, out: &mut dy
         core.log.info(&format!("{place}:398"), &format!("Running gRPC ModelServer at UNIX socket {path} ..."));
     }
     if flags.rest_api_port != 0 {
-        serve_rest(&core, gate, stop.clone(), &mut servers).await?;
+        serve_rest(&core, gate, stop.clone(), &mut servers)?;
     }
     // Nothing has been printed so far; whoever waits for lines on standard output sees none, as with the original.
     let _ = out.flush();
@@ -257,7 +257,7 @@ pub(super) async fn serve(core: Arc<Core>, stop: CancellationToken, out: &mut dy
     Ok(())
 }
 
-async fn serve_rest(
+fn serve_rest(
     core: &Arc<Core>,
     gate: Gate,
     stop: CancellationToken,
@@ -279,19 +279,15 @@ async fn serve_rest(
         let host = host_path(&flags.monitoring_config_file, core.sandbox.as_deref()).unwrap_or_default();
         read_monitoring_config(&host, &flags.monitoring_config_file)?
     };
-    let listener = match listen(flags.rest_api_port, core.sandbox.as_deref(), Ipv6Addr::UNSPECIFIED.into()).await {
-        Ok(listener) => listener,
-        Err(_) => match listen(flags.rest_api_port, core.sandbox.as_deref(), Ipv4Addr::UNSPECIFIED.into()).await {
-            Ok(listener) => listener,
-            Err(_) => {
-                core.log.net("evhttp_server.cc : 239", &format!("Couldn't bind to port {}", flags.rest_api_port));
-                core.log.error(
-                    &format!("{place}:416"),
-                    &format!("Failed to start HTTP Server at localhost:{}", flags.rest_api_port),
-                );
-                return Ok(());
-            }
-        },
+    let listener = listen(flags.rest_api_port, core.sandbox.as_deref(), Ipv6Addr::UNSPECIFIED.into())
+        .or_else(|_| listen(flags.rest_api_port, core.sandbox.as_deref(), Ipv4Addr::UNSPECIFIED.into()));
+    let Ok(listener) = listener else {
+        core.log.net("evhttp_server.cc : 239", &format!("Couldn't bind to port {}", flags.rest_api_port));
+        core.log.error(
+            &format!("{place}:416"),
+            &format!("Failed to start HTTP Server at localhost:{}", flags.rest_api_port),
+        );
+        return Ok(());
     };
     let shown = bound_address(&listener, None, "localhost");
     core.log.info(&format!("{place}:414"), &format!("Exporting HTTP/REST API at:{shown} ..."));
@@ -307,7 +303,7 @@ async fn serve_rest(
 }
 
 /// Listens on the sandbox's address, else on `standalone`. A port below 0 takes any that is free.
-async fn listen(port: i32, sandbox: Option<&Sandbox>, standalone: IpAddr) -> std::io::Result<TcpListener> {
+fn listen(port: i32, sandbox: Option<&Sandbox>, standalone: IpAddr) -> std::io::Result<TcpListener> {
     let port = u16::try_from(port.max(0)).map_err(|_| std::io::ErrorKind::InvalidInput)?;
     let address = SocketAddr::new(sandbox.map_or(standalone, |sandbox| sandbox.bind), port);
     let domain = if address.is_ipv6() { socket2::Domain::IPV6 } else { socket2::Domain::IPV4 };

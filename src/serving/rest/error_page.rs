@@ -20,7 +20,7 @@ pub(super) fn phrase(code: u16) -> &'static str {
         501 => "Not Implemented",
         503 => "Service Unavailable",
         504 => "Gateway Time-out",
-        400..500 => "Client Error",
+        code if code < 500 => "Client Error",
         _ => "Server Error",
     }
 }
