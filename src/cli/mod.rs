@@ -10,7 +10,7 @@ mod context;
 mod daemon;
 mod export;
 mod ls;
-mod model_server;
+mod proxy;
 mod status;
 
 use std::ffi::OsString;
@@ -76,7 +76,10 @@ enum Command {
     Completions(completions::Args),
     #[command(hide = true)]
     Daemon(daemon::Args),
-    ModelServer(model_server::Args),
+    #[command(hide = true)]
+    Gateway(proxy::Args),
+    #[command(hide = true)]
+    Sidecar(proxy::Args),
 }
 
 /// Runs one command and returns the process's exit code.
@@ -85,9 +88,6 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, mut io: Io) -> u8 {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &mut io),
     };
-    if let Command::ModelServer(args) = &cli.command {
-        return model_server::run(args, &mut io);
-    }
     let output = cli.output;
     let mut context = Context::new(io, cli.home, cli.lab, output);
     let done = match cli.command {
@@ -95,12 +95,12 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, mut io: Io) -> u8 {
         Command::Ls(args) => ls::run(&args, &mut context),
         Command::Export(args) => export::run(&args, &mut context),
         Command::Completions(args) => completions::run(&args, &mut context, &mut Cli::command()),
+        Command::Gateway(_) => return proxy::run(proxy::Role::Gateway, &mut context),
+        Command::Sidecar(_) => return proxy::run(proxy::Role::Sidecar, &mut context),
         Command::Daemon(args) => match daemon::run(&args, &mut context) {
             Ok(code) => return code,
             Err(failure) => Err(failure),
         },
-        // Has its own exit codes and was handled above.
-        Command::ModelServer(_) => Ok(()),
     };
     finish(done, &mut context)
 }

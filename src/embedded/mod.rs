@@ -6,5 +6,6 @@ mod clock;
 pub mod controllers;
 pub mod daemon;
 pub mod kubelet;
+pub mod mesh;
 pub mod network;
 pub mod store;

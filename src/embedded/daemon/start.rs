@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -26,6 +26,7 @@ use crate::embedded::api::pki::{Authority, PkiError, load_or_create_token};
 use crate::embedded::api::{ApiServer, ApiServerOptions, Registry, RegistryOptions, ServiceRange, Status};
 use crate::embedded::controllers::{self, ControllerOptions};
 use crate::embedded::kubelet::{Kubelet, KubeletOptions};
+use crate::embedded::mesh::Mesh;
 use crate::embedded::network::{
     AddressBlock, BlockClaim, ClaimError, IngressPorts, ServiceProxyHandle, holders, run_service_proxy,
 };
@@ -230,6 +231,8 @@ impl Daemon {
         let registry = Registry::new(store.clone(), RegistryOptions { services });
         renumber::move_to(&registry, block).await?;
         registry.add_admission(Arc::new(settings.ingress));
+        let mesh = Mesh::new(registry.clone(), paths.mesh_socket());
+        registry.add_admission(Arc::new(mesh.admission()));
         registry.bootstrap(settings.api.port()).await?;
         publish_api_endpoints(&registry, settings.api).await?;
 
@@ -249,7 +252,7 @@ impl Daemon {
             logs: paths.pod_logs(),
             volumes: paths.volumes(),
             mesh_socket: paths.mesh_socket(),
-            control_plane: None,
+            control_plane: Some(Arc::new(mesh.clone())),
         };
         let kubelet = Kubelet::new(registry.clone(), kubelet_options, stopping.clone());
         let processes = kubelet.processes();
@@ -309,7 +312,7 @@ impl Daemon {
             version: Version { version: record.version.clone(), protocol: PROTOCOL, process: record.process },
             status: Box::new(status),
             set_tunnel: Box::new(set_tunnel),
-            mesh: Box::new(|| Value::Null),
+            mesh: Box::new(move || json!(mesh.status())),
             stopping: stopping.clone(),
         };
         tasks.spawn(admin::serve(listen(&paths.admin_socket())?, state));
