@@ -10,6 +10,7 @@ mod context;
 mod daemon;
 mod export;
 mod ls;
+mod model_server;
 mod proxy;
 mod status;
 
@@ -80,6 +81,7 @@ enum Command {
     Gateway(proxy::Args),
     #[command(hide = true)]
     Sidecar(proxy::Args),
+    ModelServer(model_server::Args),
 }
 
 /// Runs one command and returns the process's exit code.
@@ -88,6 +90,9 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, mut io: Io) -> u8 {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &mut io),
     };
+    if let Command::ModelServer(args) = &cli.command {
+        return model_server::run(args, &mut io);
+    }
     let output = cli.output;
     let mut context = Context::new(io, cli.home, cli.lab, output);
     let done = match cli.command {
@@ -101,6 +106,8 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, mut io: Io) -> u8 {
             Ok(code) => return code,
             Err(failure) => Err(failure),
         },
+        // Has its own exit codes and was handled above.
+        Command::ModelServer(_) => Ok(()),
     };
     finish(done, &mut context)
 }
