@@ -20,3 +20,6 @@ pub use status::{MeshStatus, ProxyStatus};
 
 /// Where the control plane lives.
 const ISTIO_NAMESPACE: &str = "istio-system";
+
+#[cfg(test)]
+mod tests;

@@ -62,8 +62,21 @@ async fn follow(
         }
         tokio::select! {
             changed = world.changed() => if changed.is_err() { return Ok(()) },
-            // A proxy says nothing between pushes: whatever can be read is its end.
-            _ = stream.readable() => return Ok(()),
+            ended = ended(stream) => return ended,
+        }
+    }
+}
+
+/// Waits for the proxy's end: it says nothing between pushes.
+async fn ended(stream: &UnixStream) -> io::Result<()> {
+    loop {
+        stream.readable().await?;
+        match stream.try_read(&mut [0]) {
+            Ok(0) => return Ok(()),
+            Ok(_) => return Err(io::Error::new(io::ErrorKind::InvalidData, "it spoke without having been asked")),
+            // Readiness may be left over from the last acknowledgement.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
         }
     }
 }

@@ -43,7 +43,10 @@ fn service_account(spec: &mut Map<String, Value>, suffix: &str) {
         return;
     }
     fill(spec, "volumes", Value::Array(Vec::new()));
-    if let Some(Value::Array(volumes)) = spec.get_mut("volumes") {
+    if let Some(Value::Array(volumes)) = spec.get_mut("volumes")
+        && volumes.iter().all(|known| known.get("name").and_then(Value::as_str) != Some(volume.as_str()))
+    {
+        // A second look at a pod finds the volume that the first one made.
         volumes.push(json!({
             "name": volume,
             "projected": {
