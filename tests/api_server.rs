@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests, and what holds is worth printing")]
 
 mod api_server {
+    mod bad_input;
     pub(crate) mod golden;
     pub(crate) mod harness;
     mod serve;

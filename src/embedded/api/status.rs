@@ -107,7 +107,9 @@ impl Status {
         if !gvk.group.is_empty() {
             details.insert("group".to_owned(), gvk.group.as_str().into());
         }
-        details.insert("kind".to_owned(), gvk.kind.as_str().into());
+        if !gvk.kind.is_empty() {
+            details.insert("kind".to_owned(), gvk.kind.as_str().into());
+        }
         details.insert("causes".to_owned(), Value::Array(causes));
         Self {
             details: Some(Box::new(Value::Object(details))),

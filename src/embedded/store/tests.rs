@@ -185,3 +185,70 @@ fn a_store_in_use_stays_where_it_is() {
     assert!(matches!(Store::open(&path), Err(OpenError::InUse { .. })));
     assert!(path.exists());
 }
+
+/// A file system of a few megabytes, gone when dropped.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &std::path::Path) -> Option<Self> {
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=4m", "canary-lab-test"])
+            .arg(at)
+            .stderr(std::process::Stdio::null())
+            .status();
+        mounted.is_ok_and(|status| status.success()).then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily, because the store's thread may still hold the file.
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_and_storage_recovers_by_itself() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let Some(_disk) = SmallDisk::mount(home.path()) else {
+        println!("skipped: no small file system can be mounted here");
+        return;
+    };
+    let path = home.path().join("store.redb");
+    let filler = home.path().join("filler");
+    let store = Store::open(&path).expect("opens");
+    put(&store, "first", Expect::Absent).await.expect("stored");
+    let mut free = vec![0_u8; 8 << 20];
+    while let Err(error) = std::fs::write(&filler, &free) {
+        assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+        free.truncate(free.len() / 2);
+        if free.len() < 4096 {
+            break;
+        }
+    }
+    let large = "x".repeat(100_000);
+    let mut stored = Vec::new();
+    let refused = loop {
+        assert!(stored.len() < 200, "the disk is never full");
+        let name = format!("n{}", stored.len());
+        let key = Key::new("configmaps", Some("ns"), &name);
+        match store.write(key, Expect::Absent, Effect::Put(object(&name, &large))).await {
+            Ok(_) => stored.push(name),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, WriteError::ReadOnly(_)), "{refused}");
+    assert!(refused.to_string().starts_with("etcdserver: mvcc: database space exceeded"), "{refused}");
+    assert!(store.trouble().is_some());
+    assert!(store.get(&Key::new("configmaps", Some("ns"), "first")).is_some(), "reading goes on");
+    let revision = store.revision();
+    std::fs::remove_file(&filler).expect("removed");
+    let after = put(&store, "after", Expect::Absent).await.expect("there is space again");
+    assert!(revision_of(&after) > revision);
+    assert!(store.trouble().is_none());
+    drop(store);
+    let store = reopen(&path).await;
+    for name in stored.iter().map(String::as_str).chain(["first", "after"]) {
+        assert!(store.get(&Key::new("configmaps", Some("ns"), name)).is_some(), "{name} was acknowledged");
+    }
+}

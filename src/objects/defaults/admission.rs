@@ -18,6 +18,7 @@ pub fn admit_pod(pod: &mut Value, suffix: &str) {
     }
 }
 
+const TOKEN_VOLUME: &str = "kube-api-access-";
 const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 fn service_account(spec: &mut Map<String, Value>, suffix: &str) {
@@ -27,7 +28,12 @@ fn service_account(spec: &mut Map<String, Value>, suffix: &str) {
     if spec.get("automountServiceAccountToken").and_then(Value::as_bool) == Some(false) {
         return;
     }
-    let volume = format!("kube-api-access-{suffix}");
+    // A pod that is admitted again, because a webhook added containers, has its volume already.
+    let present = spec.get("volumes").and_then(Value::as_array).into_iter().flatten().find_map(|volume| {
+        volume.get("name").and_then(Value::as_str).filter(|name| name.starts_with(TOKEN_VOLUME)).map(str::to_owned)
+    });
+    let is_present = present.is_some();
+    let volume = present.unwrap_or_else(|| format!("{TOKEN_VOLUME}{suffix}"));
     let mut mounted = false;
     for list in ["initContainers", "containers"] {
         for container in each(spec, list) {
@@ -39,7 +45,7 @@ fn service_account(spec: &mut Map<String, Value>, suffix: &str) {
             }
         }
     }
-    if !mounted {
+    if !mounted || is_present {
         return;
     }
     fill(spec, "volumes", Value::Array(Vec::new()));

@@ -181,3 +181,45 @@ async fn equal_events_are_counted() {
     counts.sort_unstable();
     assert_eq!(counts, [1, 2]);
 }
+
+/// Adds a container as the mesh does.
+struct Injector;
+
+impl Admission for Injector {
+    fn mutate(
+        &self,
+        request: &crate::embedded::api::admission::AdmissionRequest<'_>,
+        object: &mut Value,
+    ) -> Result<(), crate::embedded::api::admission::Denial> {
+        if request.resource == "pods"
+            && let Some(containers) = object["spec"]["containers"].as_array_mut()
+        {
+            containers.push(json!({"name": "sidecar", "image": "i", "resources": {"requests": {"cpu": "10m"}}}));
+        }
+        Ok(())
+    }
+
+    fn validate(
+        &self,
+        _request: &crate::embedded::api::admission::AdmissionRequest<'_>,
+    ) -> Result<Vec<String>, crate::embedded::api::admission::Denial> {
+        Ok(vec!["mind the sidecar".to_owned()])
+    }
+}
+
+#[tokio::test]
+async fn injected_containers_share_the_token_and_count_for_the_class() {
+    let (registry, _home) = registry().await;
+    registry.add_admission(Arc::new(Injector));
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let resource = registry.resource("pods").expect("served");
+    let written = registry.create_with(&resource, Some("default"), pod, &WriteOptions::default()).await;
+    let written = written.expect("created");
+    assert_eq!(written.warnings, ["mind the sidecar"]);
+    let pod = written.object;
+    assert_eq!(meta::list_at(&pod, &["spec", "volumes"]).len(), 1);
+    for container in meta::list_at(&pod, &["spec", "containers"]) {
+        assert_eq!(container["volumeMounts"][0]["name"], pod["spec"]["volumes"][0]["name"]);
+    }
+    assert_eq!(pod["status"]["qosClass"], "Burstable");
+}
