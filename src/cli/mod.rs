@@ -11,6 +11,7 @@ mod daemon;
 mod export;
 mod ls;
 mod model_server;
+mod models;
 mod proxy;
 mod status;
 
@@ -74,6 +75,7 @@ enum Command {
     Status(status::Args),
     Ls(ls::Args),
     Export(export::Args),
+    Models(models::Args),
     Completions(completions::Args),
     #[command(hide = true)]
     Daemon(daemon::Args),
@@ -99,6 +101,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, mut io: Io) -> u8 {
         Command::Status(args) => status::run(&args, &mut context),
         Command::Ls(args) => ls::run(&args, &mut context),
         Command::Export(args) => export::run(&args, &mut context),
+        Command::Models(args) => models::run(&args, &mut context),
         Command::Completions(args) => completions::run(&args, &mut context, &mut Cli::command()),
         Command::Gateway(_) => return proxy::run(proxy::Role::Gateway, &mut context),
         Command::Sidecar(_) => return proxy::run(proxy::Role::Sidecar, &mut context),

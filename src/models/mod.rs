@@ -7,8 +7,10 @@
 
 pub mod catalogue;
 pub mod hdf5;
+pub mod inspection;
 pub mod jpeg;
 pub mod network;
 pub mod payload;
 pub mod picture;
+pub mod prediction;
 pub mod synthetic;
