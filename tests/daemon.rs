@@ -8,8 +8,8 @@ use std::time::Duration;
 use canary_lab::embedded::admin::Client;
 use canary_lab::embedded::daemon::{ClusterPaths, DaemonRecord, DaemonStanding, LaunchError, launch, probe};
 use canary_lab::process::ProcessIdentity;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kube::api::{Api, ListParams, PostParams};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
 /// Nothing here takes long; this is for machines that are busy with something else.
@@ -141,4 +141,75 @@ async fn a_cluster_moves_when_its_block_is_taken() {
     let services: Api<k8s_openapi::api::core::v1::Service> = Api::namespaced(lab.client().await, "default");
     let address = services.get("kubernetes").await.unwrap().spec.unwrap().cluster_ip.unwrap();
     assert_eq!(address, moved.block.cluster_ip(1).to_string());
+}
+
+fn serving_pod(name: &str, models: &Path) -> Pod {
+    serde_json::from_value(serde_json::json!({
+        "metadata": {"name": name},
+        "spec": {
+            "terminationGracePeriodSeconds": 2,
+            "containers": [{
+                "name": "serving", "image": "tensorflow/serving:2.5.1", "args": ["--model_base_path=/models/tiny"],
+                "volumeMounts": [{"name": "model", "mountPath": "/models/tiny"}],
+            }],
+            "volumes": [{"name": "model", "hostPath": {"path": models}}],
+        },
+    }))
+    .unwrap()
+}
+
+fn restarts(pod: &Pod) -> Option<i32> {
+    let status = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
+    status.state.as_ref()?.running.as_ref().map(|_| status.restart_count)
+}
+
+async fn wait_for_restarts(pods: &Api<Pod>, name: &str, wanted: i32) {
+    until(&format!("pod {name} does not run with {wanted} restarts"), async || {
+        pods.get(name).await.is_ok_and(|pod| restarts(&pod) == Some(wanted))
+    })
+    .await;
+}
+
+async fn process_of(record: &DaemonRecord, pod: &str) -> ProcessIdentity {
+    let status = Client::new(&record.admin_socket).status().await.unwrap();
+    let process = status.processes.iter().find(|process| process.pod == pod).unwrap();
+    ProcessIdentity::of(process.pid).unwrap()
+}
+
+#[tokio::test]
+async fn containers_are_restarted_and_end_with_the_daemon() {
+    let lab = Lab::new();
+    let models = lab.home.path().join("models");
+    std::fs::create_dir(&models).unwrap();
+    let record = lab.launch().await;
+    let pods: Api<Pod> = Api::namespaced(lab.client().await, "default");
+    pods.create(&PostParams::default(), &serving_pod("p", &models)).await.unwrap();
+    wait_for_restarts(&pods, "p", 0).await;
+    let first = process_of(&record, "p").await;
+    kill(first, rustix::process::Signal::KILL);
+    wait_for_restarts(&pods, "p", 1).await;
+    let ended = pods.get("p").await.unwrap().status.unwrap().container_statuses.unwrap()[0].last_state.clone().unwrap();
+    assert_eq!(ended.terminated.unwrap().exit_code, 137);
+
+    let second = process_of(&record, "p").await;
+    assert_ne!(first, second);
+    kill(record.process, rustix::process::Signal::KILL);
+    until("the container outlives the daemon", async || !second.is_alive()).await;
+    let record = lab.launch().await;
+    let pods: Api<Pod> = Api::namespaced(lab.client().await, "default");
+    wait_for_restarts(&pods, "p", 2).await;
+
+    let third = process_of(&record, "p").await;
+    pods.delete("p", &DeleteParams::default()).await.unwrap();
+    until("the pod stays", async || pods.get_opt("p").await.unwrap().is_none()).await;
+    assert!(!third.is_alive());
+
+    pods.create(&PostParams::default(), &serving_pod("q", &models)).await.unwrap();
+    wait_for_restarts(&pods, "q", 0).await;
+    let last = process_of(&record, "q").await;
+    let stopping = tokio::time::Instant::now();
+    kill(record.process, rustix::process::Signal::TERM);
+    until("the daemon runs on", async || !record.process.is_alive()).await;
+    assert!(!last.is_alive(), "a stopped daemon has no children left");
+    assert!(stopping.elapsed() < Duration::from_secs(10));
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
+use futures::future::BoxFuture;
 use http::StatusCode;
 use serde_json::Value;
 use tokio::net::UnixListener;
@@ -20,8 +21,8 @@ pub(in crate::embedded) struct AdminState {
     pub(in crate::embedded) status: Box<dyn Fn() -> ClusterStatus + Send + Sync>,
     /// Starts or ends the tunnel; an error's text says why it could not be remembered.
     pub(in crate::embedded) set_tunnel: Box<dyn Fn(bool) -> std::io::Result<()> + Send + Sync>,
-    /// The mesh's own account.
-    pub(in crate::embedded) mesh: Box<dyn Fn() -> Value + Send + Sync>,
+    /// The mesh's own account; what it says is acknowledged can be reached when the answer is there.
+    pub(in crate::embedded) mesh: Box<dyn Fn() -> BoxFuture<'static, Value> + Send + Sync>,
     /// Cancelled when the daemon is asked to stop.
     pub(in crate::embedded) stopping: CancellationToken,
 }
@@ -32,7 +33,7 @@ pub(in crate::embedded) async fn serve(listener: UnixListener, state: AdminState
     let router = Router::new()
         .route("/version", get(|State(state): State<Arc<AdminState>>| async move { Json(state.version.clone()) }))
         .route("/status", get(|State(state): State<Arc<AdminState>>| async move { Json((state.status)()) }))
-        .route("/mesh", get(|State(state): State<Arc<AdminState>>| async move { Json((state.mesh)()) }))
+        .route("/mesh", get(|State(state): State<Arc<AdminState>>| async move { Json((state.mesh)().await) }))
         .route("/tunnel", put(set_tunnel))
         .route("/stop", post(stop))
         .with_state(Arc::new(state));

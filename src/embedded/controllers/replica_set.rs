@@ -245,13 +245,14 @@ async fn write_status(
     status.insert("observedGeneration".into(), set["metadata"]["generation"].clone());
     if let Some((reason, cause)) = failure {
         let current = set["status"]["conditions"].as_array().into_iter().flatten();
-        let same = current.into_iter().find(|condition| condition["reason"] == *reason);
-        let since = same.map_or_else(|| json!(clock::now()), |condition| condition["lastTransitionTime"].clone());
-        status.insert(
-            "conditions".into(),
-            json!([{"type": "ReplicaFailure", "status": "True", "lastTransitionTime": since,
-                "reason": reason, "message": cause.message}]),
-        );
+        // One with the same reason stays as it is: its message may name a pod by a random name, and a status that
+        // changed with every attempt would itself bring about the next one at once.
+        let same = current.into_iter().find(|condition| condition["reason"] == *reason).cloned();
+        let condition = same.unwrap_or_else(|| {
+            json!({"type": "ReplicaFailure", "status": "True", "lastTransitionTime": clock::now(),
+                "reason": reason, "message": cause.message})
+        });
+        status.insert("conditions".into(), json!([condition]));
     }
     let status = Value::Object(status);
     if set["status"] == status {

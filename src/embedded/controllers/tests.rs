@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::{ControllerOptions, start};
+use crate::embedded::api::admission::{Admission, AdmissionRequest, Denial};
 use crate::embedded::api::{DeleteOptions, Propagation, Registry, RegistryOptions, ServiceRange};
 use crate::embedded::network::AddressBlock;
 use crate::embedded::store::Store;
@@ -316,4 +317,40 @@ async fn a_pod_that_fits_nowhere_waits_until_it_does() {
     let _ = registry.delete("pods", Some("default"), "first", DeleteOptions::default()).await.unwrap();
     eventually(registry, "pods", |pods| named(pods, "second").is_some_and(|pod| pod["spec"]["nodeName"].is_string()))
         .await;
+}
+
+/// Refuses every pod, each time in other words, as a refusal that names a random pod name does.
+struct Refusal(std::sync::atomic::AtomicU32);
+
+impl Admission for Refusal {
+    fn mutate(&self, request: &AdmissionRequest<'_>, _object: &mut Value) -> Result<(), Denial> {
+        if request.resource != "pods" {
+            return Ok(());
+        }
+        let number = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Err(Denial { code: 403, reason: Some("Forbidden".into()), message: format!("no pod number {number}") })
+    }
+
+    fn validate(&self, _request: &AdmissionRequest<'_>) -> Result<Vec<String>, Denial> {
+        Ok(vec![])
+    }
+}
+
+#[tokio::test]
+async fn pods_that_are_refused_are_tried_again_with_longer_and_longer_waits() {
+    let cluster = cluster().await;
+    let registry = &cluster.registry;
+    let refusal = Arc::new(Refusal(0.into()));
+    registry.add_admission(Arc::clone(&refusal) as Arc<dyn Admission>);
+    registry.create("deployments.apps", Some("default"), deployment("web", 1, "a")).await.unwrap();
+    let found = eventually(registry, "deployments.apps", |all| {
+        all[0]["status"]["conditions"]
+            .as_array()
+            .is_some_and(|list| list.iter().any(|one| one["type"] == "ReplicaFailure"))
+    });
+    assert_eq!(condition(&found.await[0], "ReplicaFailure")["message"], "no pod number 0");
+    // With waits of 5, 10, 20, … ms the eighth attempt comes after more than half a second.
+    let first = tokio::time::Instant::now();
+    eventually(registry, "events", |_| refusal.0.load(std::sync::atomic::Ordering::Relaxed) >= 8).await;
+    assert!(first.elapsed() > Duration::from_millis(300), "{:?}", first.elapsed());
 }

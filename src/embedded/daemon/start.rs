@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use rustix::fs::{FlockOperation, flock};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -243,8 +244,8 @@ impl Daemon {
         let mut controllers = controllers::start(&registry, controller_options).await?;
         tasks.spawn(async move { while controllers.join_next().await.is_some() {} });
 
-        let proxy = ServiceProxyHandle::default();
-        tasks.spawn(run_service_proxy(registry.clone(), block, proxy.clone()));
+        let (proxy, control) = ServiceProxyHandle::new();
+        tasks.spawn(run_service_proxy(registry.clone(), block, control));
 
         let kubelet_options = KubeletOptions {
             block,
@@ -281,6 +282,18 @@ impl Daemon {
             admin_socket: paths.admin_socket(),
         };
         let ingress = settings.ingress;
+        let mesh_status = {
+            let proxy = proxy.clone();
+            move || -> BoxFuture<'static, Value> {
+                let (mesh, proxy) = (mesh.clone(), proxy.clone());
+                Box::pin(async move {
+                    let status = mesh.status();
+                    // A gateway that has acknowledged listens; from here on the Services before it do as well.
+                    proxy.settle().await;
+                    serde_json::to_value(status).unwrap_or_default()
+                })
+            }
+        };
         let status = {
             let (tunnel, kubeconfig) = (tunnel.clone(), paths.kubeconfig());
             let process = record.process;
@@ -312,7 +325,7 @@ impl Daemon {
             version: Version { version: record.version.clone(), protocol: PROTOCOL, process: record.process },
             status: Box::new(status),
             set_tunnel: Box::new(set_tunnel),
-            mesh: Box::new(move || json!(mesh.status())),
+            mesh: Box::new(mesh_status),
             stopping: stopping.clone(),
         };
         tasks.spawn(admin::serve(listen(&paths.admin_socket())?, state));

@@ -18,4 +18,4 @@ pub use ingress_ports::IngressPorts;
 pub use plan::{ListenerKind, ListenerPlan, PlannedListener, listener_plan};
 pub use pods::PodAddresses;
 pub use proxy::{ListenerProblem, Reconciled, ServiceProxy};
-pub use task::{ClosedListener, ListenerReport, ServiceProxyHandle, run_service_proxy};
+pub use task::{ClosedListener, ListenerReport, ServiceProxyControl, ServiceProxyHandle, run_service_proxy};
