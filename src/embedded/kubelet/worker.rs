@@ -157,7 +157,14 @@ impl PodWorker {
                     let update = self.updates.borrow_and_update().clone();
                     self.take_update(update);
                 }
-                Some(note) = self.notes.recv() => self.take_note(note).await,
+                Some(note) = self.notes.recv() => {
+                    let is_end = matches!(note, Note::Ended { .. });
+                    self.take_note(note).await;
+                    // Watchers see that a container ended, also when the next one starts at once.
+                    if is_end {
+                        self.publish().await;
+                    }
+                }
                 Ok(()) = sources.changed() => {
                     for container in self.init.iter_mut().chain(&mut self.containers) {
                         container.sources_changed();
