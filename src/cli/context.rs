@@ -30,6 +30,12 @@ impl Context {
         Ok(Home::resolve(self.home_flag.as_deref(), &self.io.environment)?)
     }
 
+    /// ` --home DIR` when the home was named by a flag, so that commands which are shown can be pasted.
+    pub(super) fn home_words(&self) -> String {
+        let quoted = |path: &PathBuf| shell_quoted(&path.display().to_string());
+        self.home_flag.as_ref().map(|path| format!(" --home {}", quoted(path))).unwrap_or_default()
+    }
+
     /// The lab that `--lab` names, else the built-in one.
     pub(super) fn lab(&self) -> Result<Lab, Failure> {
         let source = self.lab_flag.clone().map_or(Source::Builtin, Source::Directory);
@@ -88,6 +94,16 @@ impl Context {
         let _ = writeln!(self.io.stderr, "{mark} {}", failure.headline);
         let _ = ui::show_failure(&mut self.io.stderr, failure, paint, width, user_home.as_deref());
         let _ = self.io.stderr.flush();
+    }
+}
+
+/// Quotes a word for a POSIX shell, if it needs it.
+pub(super) fn shell_quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-=:@%+,~".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
 

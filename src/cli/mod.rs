@@ -8,12 +8,22 @@
 mod completions;
 mod context;
 mod daemon;
+mod doctor;
+mod down;
+mod env;
 mod export;
 mod ls;
 mod model_server;
 mod models;
+mod payload;
 mod proxy;
+mod request;
+mod session;
+mod shell;
 mod status;
+mod tunnel;
+mod up;
+mod verify;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -72,9 +82,18 @@ pub(crate) enum Output {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Up(up::Args),
     Status(status::Args),
+    Verify(verify::Args),
+    Request(request::Args),
+    Payload(payload::Args),
+    Env(env::Args),
+    Shell(shell::Args),
+    Tunnel(tunnel::Args),
+    Doctor(doctor::Args),
     Ls(ls::Args),
     Export(export::Args),
+    Down(down::Args),
     Models(models::Args),
     Completions(completions::Args),
     #[command(hide = true)]
@@ -98,9 +117,18 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, mut io: Io) -> u8 {
     let output = cli.output;
     let mut context = Context::new(io, cli.home, cli.lab, output);
     let done = match cli.command {
+        Command::Up(args) => up::run(&args, &mut context),
         Command::Status(args) => status::run(&args, &mut context),
+        Command::Verify(args) => verify::run(&args, &mut context),
+        Command::Request(args) => request::run(&args, &mut context),
+        Command::Payload(args) => payload::run(&args, &mut context),
+        Command::Env(args) => env::run(&args, &mut context),
+        Command::Shell(args) => shell::run(&args, &mut context),
+        Command::Tunnel(args) => tunnel::run(&args, &mut context),
+        Command::Doctor(args) => doctor::run(&args, &mut context),
         Command::Ls(args) => ls::run(&args, &mut context),
         Command::Export(args) => export::run(&args, &mut context),
+        Command::Down(args) => down::run(&args, &mut context),
         Command::Models(args) => models::run(&args, &mut context),
         Command::Completions(args) => completions::run(&args, &mut context, &mut Cli::command()),
         Command::Gateway(_) => return proxy::run(proxy::Role::Gateway, &mut context),

@@ -2,10 +2,11 @@
 //!
 //! [`Provider`] is everything that may differ between clusters; no stage asks which one it runs on. [`Api`] speaks to
 //! any cluster through its kubeconfig: objects are JSON values, and what it applies is interchangeable with
-//! `kubectl apply`. Only the embedded provider knows the box.
+//! `kubectl apply`. Only [`embedded`] knows the box.
 
 mod api;
 mod apply;
+pub mod embedded;
 mod provider;
 
 pub use api::{Api, ApiError, ObjectRef, Watched};

@@ -1,14 +1,20 @@
 //! The engine: plans the stages of a lab, runs probe, apply and verify of each step, and records events.
 //!
-//! What happens is told as typed [`Event`]s to `runs/NNNN/events.jsonl`; each stage leaves its evidence beside them.
+//! [`Engine::up`] makes every stage true up to a goal and proves it; [`Engine::verify`] looks and changes nothing. What
+//! happens is told as typed [`Event`]s to `runs/NNNN/events.jsonl`; each stage leaves its evidence beside them. The
+//! state is saved before and after every change, so that a run that is cut off anywhere goes on from there.
 
+mod engine;
 mod event;
 mod explain;
 mod interrupt;
 mod journal;
 mod plan;
+mod teardown;
 
+pub use engine::{Engine, Mode, StageOutcome, StageResult, Summary};
 pub use event::Event;
 pub use interrupt::Interrupt;
 pub use journal::Journal;
 pub use plan::Plan;
+pub use teardown::{Report, Teardown};

@@ -1,0 +1,142 @@
+//! What `up` and `verify` share: home, lock, state, cluster, journal and screen.
+
+use std::io::Write;
+
+use super::Output;
+use super::context::Context;
+use crate::cluster::embedded::Embedded;
+use crate::cluster::{ClusterChoice, Provider};
+use crate::doctor::{Failure, Reason};
+use crate::lab::Lab;
+use crate::run::{Engine, Interrupt, Journal, Summary};
+use crate::state::{Home, Loaded, Lock, State, StateFile};
+use crate::ui::{Mark, Screen, home_relative};
+
+/// A command that holds the lab's lock.
+pub(super) struct Session {
+    pub(super) lab: Lab,
+    pub(super) home: Home,
+    pub(super) provider: Box<dyn Provider>,
+    /// Why this provider, to be said after its name.
+    pub(super) why_provider: &'static str,
+    pub(super) state: State,
+    _lock: Lock,
+}
+
+impl Session {
+    /// Prepares the home, takes the lock, reads the state and chooses the cluster.
+    pub(super) fn begin(
+        context: &mut Context,
+        lab: Lab,
+        command: &str,
+        choice: &ClusterChoice,
+    ) -> Result<Self, Failure> {
+        let home = context.home()?;
+        let (provider, why_provider) = provider(choice, &home, context)?;
+        home.prepare()?;
+        let lock = Lock::take(&home, command, (context.io.clock)())?;
+        let state = load_or_set_aside(&home, &lab, context)?;
+        if state.lab != lab.spec.name {
+            return Err(Failure::new(Reason::HomeOtherLab, format!("this home holds the lab `{}`", state.lab))
+                .observed(format!("asked for `{}`", lab.spec.name)));
+        }
+        Ok(Self { lab, home, provider, why_provider, state, _lock: lock })
+    }
+
+    /// Runs the engine with a screen, listening to signals.
+    pub(super) fn drive(
+        &mut self,
+        context: &mut Context,
+        work: impl AsyncFnOnce(&mut Engine<'_>, &mut Screen<'_>, &mut Interrupt) -> Result<Summary, Failure>,
+    ) -> Result<Summary, Failure> {
+        let runtime = runtime()?;
+        let mut journal = Journal::begin(&self.home, context.io.clock)?;
+        let (paint, width) = (context.paint_out(), context.width());
+        let human = context.output == Output::Human;
+        let live = human && context.io.terminal.stderr;
+        let io = &mut context.io;
+        let mut nowhere = std::io::sink();
+        let out: &mut dyn Write = if human { &mut io.stdout } else { &mut nowhere };
+        let live: Option<&mut dyn Write> = if live { Some(&mut io.stderr) } else { None };
+        let mut screen = Screen::new(out, live, paint, width);
+        let mut engine = Engine {
+            lab: &self.lab,
+            home: &self.home,
+            provider: self.provider.as_ref(),
+            environment: &io.environment,
+            state: &mut self.state,
+            journal: &mut journal,
+            clock: io.clock,
+        };
+        runtime.block_on(async {
+            let mut interrupt = Interrupt::listen().map_err(|error| {
+                Failure::new(Reason::Internal, "signals cannot be heard").observed(error.to_string())
+            })?;
+            work(&mut engine, &mut screen, &mut interrupt).await
+        })
+    }
+}
+
+/// The runtime of one command.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Reason::Internal, "the runtime cannot be started").observed(error.to_string()))
+}
+
+/// The cluster that was asked for, and why it is this one.
+pub(super) fn provider(
+    choice: &ClusterChoice,
+    home: &Home,
+    context: &Context,
+) -> Result<(Box<dyn Provider>, &'static str), Failure> {
+    let embedded = || Box::new(Embedded::new(home.clone(), context.io.executable.clone()));
+    match choice {
+        ClusterChoice::Embedded => Ok((embedded(), "")),
+        ClusterChoice::Auto => Ok((embedded(), " (the lab's own)")),
+        ClusterChoice::Minikube | ClusterChoice::Context(_) => {
+            let name = if *choice == ClusterChoice::Minikube { "minikube" } else { "an existing context" };
+            Err(Failure::new(Reason::ProviderNotAvailable, format!("the lab cannot run on {name} yet"))
+                .observed("this version drives the embedded cluster only"))
+        }
+    }
+}
+
+/// The home's state. An unusable file is kept aside under a name that is told; the state is then found out anew.
+pub(super) fn load_or_set_aside(home: &Home, lab: &Lab, context: &mut Context) -> Result<State, Failure> {
+    let file = StateFile::of(home);
+    match file.load()? {
+        Loaded::Present(state) => Ok(state),
+        Loaded::Absent => Ok(State::new(&lab.spec.name)),
+        Loaded::Unusable(reason) => {
+            let aside = file.set_aside(reason, (context.io.clock)())?;
+            let kept = home_relative(&aside.kept, context.user_home().as_deref());
+            let mark = context.paint_err().mark(Mark::Warning);
+            context.remark(&format!("{mark} state.json could not be used: {}", aside.reason))?;
+            context.remark(&format!(
+                "  {}: kept as {kept}; what stands is found out anew\n",
+                Reason::StateSetAside.id()
+            ))?;
+            Ok(State::new(&lab.spec.name))
+        }
+    }
+}
+
+/// The home's state for a command that takes the lab down: an unusable one is kept aside and stands for
+/// an empty one.
+pub(super) fn load_for_teardown(home: &Home, context: &mut Context) -> Result<State, Failure> {
+    match StateFile::of(home).load()? {
+        Loaded::Present(state) => Ok(state),
+        Loaded::Absent => Ok(State::default()),
+        Loaded::Unusable(reason) => {
+            let aside = StateFile::of(home).set_aside(reason, (context.io.clock)())?;
+            context.remark(&format!(
+                "state.json could not be used: {}; kept as {}",
+                aside.reason,
+                aside.kept.display()
+            ))?;
+            Ok(State::default())
+        }
+    }
+}

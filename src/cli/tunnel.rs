@@ -1,0 +1,44 @@
+//! `tunnel`: gives the ingress service its external address, as `minikube tunnel` does.
+
+use super::context::Context;
+use super::session::{provider, runtime};
+use crate::cluster::{ClusterChoice, Provider};
+use crate::doctor::{Failure, Reason};
+use crate::run::Interrupt;
+
+/// Gives the ingress service an external address while it runs; `up` starts one in the background
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Stop the one in the background
+    #[arg(long)]
+    stop: bool,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
+    let home = context.home()?;
+    let (provider, _) = provider(&ClusterChoice::Auto, &home, context)?;
+    let runtime = runtime()?;
+    let running = runtime.block_on(provider.probe_tunnel())?;
+    if args.stop {
+        runtime.block_on(provider.set_tunnel(false))?;
+        return context.remark(if running {
+            "the tunnel is stopped; EXTERNAL-IP is <pending> again"
+        } else {
+            "no tunnel runs"
+        });
+    }
+    if running {
+        return context.remark("the tunnel runs in the background already; `canary-lab tunnel --stop` stops it");
+    }
+    runtime.block_on(provider.set_tunnel(true))?;
+    context.remark("the tunnel runs; Ctrl-C stops it")?;
+    runtime.block_on(until_interrupted(provider.as_ref()))?;
+    context.remark("the tunnel is stopped; EXTERNAL-IP is <pending> again")
+}
+
+async fn until_interrupted(provider: &dyn Provider) -> Result<(), Failure> {
+    let mut interrupt = Interrupt::listen()
+        .map_err(|error| Failure::new(Reason::Internal, "signals cannot be heard").observed(error.to_string()))?;
+    interrupt.heard().await;
+    Ok(provider.set_tunnel(false).await?)
+}

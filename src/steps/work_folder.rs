@@ -1,0 +1,88 @@
+//! The work folder: the tutorial's files under their own names, ready to be typed with.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::{Change, Probe, Seen, World};
+use crate::doctor::{Failure, Reason};
+use crate::lab::{Lab, Picture};
+use crate::models;
+use crate::models::picture::Picture as Pixels;
+use crate::state::{HomeError, write_atomically};
+
+/// The request body's name in the tutorial.
+const REQUEST_BODY: &str = "request-body.json";
+
+pub(super) fn probe(world: &World<'_>) -> Probe {
+    let folder = world.home.work();
+    let mut different = Vec::new();
+    let wanted = files(world.lab, &world.provider.models_on_node());
+    for (name, text) in &wanted {
+        match std::fs::read(folder.join(name)) {
+            Ok(found) if found == *text => {}
+            Ok(_) => different.push(format!("{name} differs from the lab's")),
+            Err(_) => different.push(format!("{name} is missing")),
+        }
+    }
+    if different.is_empty() {
+        let facts = json!({"folder": folder, "files": wanted.keys().collect::<Vec<_>>()});
+        return Probe::Satisfied(Seen::quiet(facts));
+    }
+    let mut failure = Failure::new(Reason::WorkFileChanged, "the work folder is not complete");
+    failure.observed = different;
+    Probe::Needed(failure)
+}
+
+/// Writes what is missing. A file that somebody has changed is moved aside first, under a name that says so.
+pub(super) fn apply(world: &World<'_>) -> Result<Change, Failure> {
+    let folder = world.home.work();
+    let failed = |path: PathBuf| move |source| Failure::from(HomeError::NotWritable { path, source });
+    std::fs::create_dir_all(&folder).map_err(failed(folder.clone()))?;
+    let mut kept_files = Vec::new();
+    for (name, text) in files(world.lab, &world.provider.models_on_node()) {
+        let path = folder.join(&name);
+        match std::fs::read(&path) {
+            Ok(found) if found == text => continue,
+            Ok(_) => {
+                let kept = free_name(&path);
+                std::fs::rename(&path, &kept).map_err(failed(path.clone()))?;
+                kept_files.push((path.display().to_string(), kept.display().to_string()));
+            }
+            Err(_) => {}
+        }
+        write_atomically(&path, &text).map_err(failed(path.clone()))?;
+    }
+    Ok(Change { kept_files, ..Change::default() })
+}
+
+/// `service.yaml.yours`, or with a number when there is one already.
+fn free_name(path: &Path) -> PathBuf {
+    let base = path.display().to_string();
+    let mut candidate = PathBuf::from(format!("{base}.yours"));
+    let mut number = 2;
+    while candidate.exists() {
+        candidate = PathBuf::from(format!("{base}.yours-{number}"));
+        number += 1;
+    }
+    candidate
+}
+
+/// The files of the work folder, by name; `models` is the models' directory as the node sees it.
+pub fn files(lab: &Lab, models_directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let models_directory = models_directory.display().to_string();
+    let manifests =
+        lab.manifests.values().map(|manifest| (manifest.file.clone(), manifest.text(&models_directory).into_bytes()));
+    let mut files: BTreeMap<String, Vec<u8>> = manifests.collect();
+    files.insert(REQUEST_BODY.to_owned(), models::payload::request_body(&shipped(lab.spec.request.picture)));
+    files
+}
+
+/// A picture that the lab ships.
+pub(super) fn shipped(picture: Picture) -> Pixels {
+    match picture {
+        Picture::Portrait => models::picture::portrait(),
+        Picture::Small => models::picture::small(),
+    }
+}
