@@ -237,7 +237,9 @@ mod tests {
     fn judged(deployment: Value, pods: Vec<Value>, containers: Option<usize>) -> Standing {
         let mut view = View::default();
         view.deployment(Watched::Is(deployment));
-        pods.into_iter().for_each(|pod| view.pod(Watched::Is(pod)));
+        for pod in pods {
+            view.pod(Watched::Is(pod));
+        }
         view.judge(&spec(containers))
     }
 
