@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-use super::api::{Api, ApiError};
+use super::api::{Api, ApiError, ObjectRef};
 use super::provider::{ClusterError, Gate, Provider, RouteVersion, Standing};
 use crate::embedded::admin::{AdminError, Client, ClusterStatus};
 use crate::embedded::daemon::{ClusterPaths, DaemonRecord, DaemonStanding, LaunchError, launch, probe};
+use crate::embedded::mesh::{MeshStatus, install_objects};
 use crate::process::ProcessIdentity;
+use crate::routing::snapshot::ObjectVersion;
 use crate::state::Home;
 use crate::ui::Progress;
 
@@ -20,6 +22,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Lines of the daemon's log that a failure shows.
 const LOG_LINES: usize = 5;
+/// The manager of the objects that installing the mesh makes, as istioctl names itself.
+const INSTALLER: &str = "istio-operator";
 
 /// The embedded cluster of a home.
 #[derive(Debug, Clone)]
@@ -85,6 +89,28 @@ impl Embedded {
         log.reverse();
         ClusterError::NotStarted { what: error.to_string(), log, log_file }
     }
+
+    /// Follows what the gateways have acknowledged until it covers every version in `wanted`.
+    async fn acknowledged(&self, wanted: &[ObjectVersion], patience: Duration) -> Result<Gate, ClusterError> {
+        let daemon = self.daemon().await?;
+        let started = Instant::now();
+        loop {
+            let status: MeshStatus = daemon.mesh().await?;
+            let behind: Vec<&ObjectVersion> = wanted.iter().filter(|object| !status.is_acknowledged(object)).collect();
+            let Some(first) = behind.first() else {
+                let seen = format!("every gateway obeys revision {}", status.revision);
+                return Ok(Gate { by: "the gateway's acknowledgement".to_owned(), seen });
+            };
+            let waited = started.elapsed();
+            if waited > patience {
+                let known = status.objects.iter().find(|object| object.kind == first.kind && object.name == first.name);
+                let seen = known.map_or("none".to_owned(), |object| object.resource_version.clone());
+                let wanted = format!("{} {} of {}", first.kind, first.name, first.resource_version);
+                return Err(ClusterError::RouteNotLive { seen, wanted, waited });
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
 }
 
 impl Provider for Embedded {
@@ -143,12 +169,36 @@ impl Provider for Embedded {
         format!("Istio {release} semantics (embedded mesh)")
     }
 
-    fn probe_mesh<'a>(&'a self, _api: &'a Api) -> BoxFuture<'a, Result<Vec<String>, ClusterError>> {
-        Box::pin(async { Err(no_mesh()) })
+    fn probe_mesh<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, Result<Vec<String>, ClusterError>> {
+        Box::pin(async move {
+            let mut missing = Vec::new();
+            for object in mesh_objects()? {
+                let Some(reference) = ObjectRef::of(&object) else { continue };
+                if api.get(&reference).await?.is_none() {
+                    missing.push(reference.label());
+                }
+            }
+            Ok(missing)
+        })
     }
 
-    fn install_mesh<'a>(&'a self, _api: &'a Api, _: &'a Progress) -> BoxFuture<'a, Result<Vec<Value>, ClusterError>> {
-        Box::pin(async { Err(no_mesh()) })
+    fn install_mesh<'a>(&'a self, api: &'a Api, progress: &'a Progress) -> BoxFuture<'a, Result<Vec<Value>, ClusterError>> {
+        Box::pin(async move {
+            let mut created = Vec::new();
+            for object in mesh_objects()? {
+                let Some(reference) = ObjectRef::of(&object) else { continue };
+                if api.get(&reference).await?.is_some() {
+                    continue;
+                }
+                progress.awaiting("installing Istio", Some(reference.label()));
+                match api.create(&object, INSTALLER).await {
+                    Ok(object) => created.push(object),
+                    Err(error) if error.is_already_there() => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Ok(created)
+        })
     }
 
     fn probe_tunnel(&self) -> BoxFuture<'_, Result<bool, ClusterError>> {
@@ -166,8 +216,17 @@ impl Provider for Embedded {
         self.home.models()
     }
 
-    fn routes_live<'a>(&'a self, _: &'a [RouteVersion], _: Duration) -> BoxFuture<'a, Result<Gate, ClusterError>> {
-        Box::pin(async { Err(no_mesh()) })
+    fn routes_live<'a>(&'a self, routes: &'a [RouteVersion], patience: Duration) -> BoxFuture<'a, Result<Gate, ClusterError>> {
+        let wanted: Vec<ObjectVersion> = routes
+            .iter()
+            .map(|route| ObjectVersion {
+                kind: route.kind.clone(),
+                namespace: route.namespace.clone(),
+                name: route.name.clone(),
+                resource_version: route.resource_version.clone(),
+            })
+            .collect();
+        Box::pin(async move { self.acknowledged(&wanted, patience).await })
     }
 
     fn processes(&self) -> BoxFuture<'_, Result<Vec<u32>, ClusterError>> {
@@ -187,15 +246,14 @@ impl From<AdminError> for ClusterError {
     fn from(error: AdminError) -> Self {
         match error {
             AdminError::Unreachable { .. } => Self::NotRunning(error.to_string()),
-            AdminError::Interrupted { .. } | AdminError::Refused { .. } => {
-                Self::Api(ApiError::Unexpected(error.to_string()))
-            }
+            AdminError::Interrupted { .. } | AdminError::Refused { .. } => Self::Api(ApiError::Unexpected(error.to_string())),
         }
     }
 }
 
-fn no_mesh() -> ClusterError {
-    ClusterError::NotRunning("this build of the embedded cluster has no mesh".to_owned())
+/// What an installation of the mesh leaves behind.
+fn mesh_objects() -> Result<Vec<Value>, ClusterError> {
+    install_objects().map_err(|error| ClusterError::Api(ApiError::Unexpected(error.to_string())))
 }
 
 fn why_down(standing: &DaemonStanding) -> String {
@@ -204,9 +262,7 @@ fn why_down(standing: &DaemonStanding) -> String {
         DaemonStanding::OtherVersion(record) => {
             format!("the daemon (process {}) is of version {}", record.process.pid, record.version)
         }
-        DaemonStanding::Silent { record, error } => {
-            format!("the daemon (process {}) is silent: {error}", record.process.pid)
-        }
+        DaemonStanding::Silent { record, error } => format!("the daemon (process {}) is silent: {error}", record.process.pid),
         DaemonStanding::Down { left: Some(record) } => {
             format!("the daemon (process {}) ended without being stopped", record.process.pid)
         }

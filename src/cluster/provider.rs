@@ -98,9 +98,9 @@ pub enum ClusterError {
     #[error("{0}")]
     NotRunning(String),
     /// The gateway did not take over a route in time.
-    #[error("after {waited:?} the gateway is still at revision {seen}, and the objects are at {wanted}")]
+    #[error("after {waited:.1?} the gateway still has version {seen}, and is to have {wanted}")]
     RouteNotLive {
-        /// The revision that the gateway acknowledged, or none.
+        /// The version that the gateway has, or none.
         seen: String,
         /// What is waited for.
         wanted: String,
