@@ -182,7 +182,11 @@ impl Provider for Embedded {
         })
     }
 
-    fn install_mesh<'a>(&'a self, api: &'a Api, progress: &'a Progress) -> BoxFuture<'a, Result<Vec<Value>, ClusterError>> {
+    fn install_mesh<'a>(
+        &'a self,
+        api: &'a Api,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<Vec<Value>, ClusterError>> {
         Box::pin(async move {
             let mut created = Vec::new();
             for object in mesh_objects()? {
@@ -216,7 +220,11 @@ impl Provider for Embedded {
         self.home.models()
     }
 
-    fn routes_live<'a>(&'a self, routes: &'a [RouteVersion], patience: Duration) -> BoxFuture<'a, Result<Gate, ClusterError>> {
+    fn routes_live<'a>(
+        &'a self,
+        routes: &'a [RouteVersion],
+        patience: Duration,
+    ) -> BoxFuture<'a, Result<Gate, ClusterError>> {
         let wanted: Vec<ObjectVersion> = routes
             .iter()
             .map(|route| ObjectVersion {
@@ -246,7 +254,9 @@ impl From<AdminError> for ClusterError {
     fn from(error: AdminError) -> Self {
         match error {
             AdminError::Unreachable { .. } => Self::NotRunning(error.to_string()),
-            AdminError::Interrupted { .. } | AdminError::Refused { .. } => Self::Api(ApiError::Unexpected(error.to_string())),
+            AdminError::Interrupted { .. } | AdminError::Refused { .. } => {
+                Self::Api(ApiError::Unexpected(error.to_string()))
+            }
         }
     }
 }
@@ -262,7 +272,9 @@ fn why_down(standing: &DaemonStanding) -> String {
         DaemonStanding::OtherVersion(record) => {
             format!("the daemon (process {}) is of version {}", record.process.pid, record.version)
         }
-        DaemonStanding::Silent { record, error } => format!("the daemon (process {}) is silent: {error}", record.process.pid),
+        DaemonStanding::Silent { record, error } => {
+            format!("the daemon (process {}) is silent: {error}", record.process.pid)
+        }
         DaemonStanding::Down { left: Some(record) } => {
             format!("the daemon (process {}) ended without being stopped", record.process.pid)
         }
