@@ -108,7 +108,7 @@ impl Model {
             ..MetaGraphDef::default()
         };
         let model = SavedModel { saved_model_schema_version: 1, meta_graphs: vec![meta_graph] };
-        SavedModelWriter::create(directory).unwrap().finish(&model).unwrap();
+        SavedModelWriter::create(directory).unwrap().finish(&model).unwrap().publish().unwrap();
     }
 }
 
