@@ -342,6 +342,7 @@ async fn pods_that_are_refused_are_tried_again_with_longer_and_longer_waits() {
     let registry = &cluster.registry;
     let refusal = Arc::new(Refusal(0.into()));
     registry.add_admission(Arc::clone(&refusal) as Arc<dyn Admission>);
+    let first = tokio::time::Instant::now();
     registry.create("deployments.apps", Some("default"), deployment("web", 1, "a")).await.unwrap();
     let found = eventually(registry, "deployments.apps", |all| {
         all[0]["status"]["conditions"]
@@ -350,7 +351,6 @@ async fn pods_that_are_refused_are_tried_again_with_longer_and_longer_waits() {
     });
     assert_eq!(condition(&found.await[0], "ReplicaFailure")["message"], "no pod number 0");
     // With waits of 5, 10, 20, … ms the eighth attempt comes after more than half a second.
-    let first = tokio::time::Instant::now();
     eventually(registry, "events", |_| refusal.0.load(std::sync::atomic::Ordering::Relaxed) >= 8).await;
     assert!(first.elapsed() > Duration::from_millis(300), "{:?}", first.elapsed());
 }

@@ -1,10 +1,12 @@
-//! Who listens on a TCP port: read from the kernel's socket table, with the process named where its files may be seen.
+//! Who listens on a TCP port, with the process named where its files may be seen.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use super::socket_diag;
 
 /// A listening socket and the process behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,9 +44,12 @@ pub fn listening() -> Option<HashSet<SocketAddr>> {
     cfg!(target_os = "linux").then(|| sockets().into_iter().map(|socket| socket.address).collect())
 }
 
-struct ListeningSocket {
-    address: SocketAddr,
-    inode: u64,
+/// A socket that listens.
+#[derive(Debug)]
+pub(super) struct ListeningSocket {
+    pub(super) address: SocketAddr,
+    /// Its number in the kernel's file system of sockets; a process that has it open shows this number.
+    pub(super) inode: u64,
 }
 
 fn holder(matches: impl Fn(&SocketAddr) -> bool) -> Option<PortHolder> {
@@ -58,6 +63,11 @@ fn holder(matches: impl Fn(&SocketAddr) -> bool) -> Option<PortHolder> {
 }
 
 fn sockets() -> Vec<ListeningSocket> {
+    socket_diag::listening().unwrap_or_else(|_| tables())
+}
+
+/// The same from the tables in `/proc`, for kernels without socket diagnostics.
+fn tables() -> Vec<ListeningSocket> {
     ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| std::fs::read_to_string(table).ok())
@@ -131,6 +141,7 @@ mod tests {
         assert_eq!(holder.address, address);
         assert_eq!(holder.pid, Some(std::process::id()));
         assert!(listening().unwrap().contains(&address));
+        assert!(tables().iter().any(|socket| socket.address == address), "the tables say the same");
         drop(listener);
         assert!(!listening().unwrap().contains(&address));
     }

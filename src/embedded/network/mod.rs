@@ -11,6 +11,7 @@ mod ingress_ports;
 mod plan;
 mod pods;
 mod proxy;
+mod socket_diag;
 mod task;
 
 pub use block::{AddressBlock, BlockClaim, ClaimError};
