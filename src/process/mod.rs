@@ -8,10 +8,12 @@
 //! time it started ([`ProcessIdentity`]), because numbers are used again.
 
 mod child;
+mod executable;
 mod identity;
 pub mod lifeline;
 mod sandbox;
 
 pub use child::{Child, ChildCommand, Exit, SpawnError};
+pub use executable::own_program;
 pub use identity::ProcessIdentity;
 pub use sandbox::{Mount, SANDBOX_VARIABLE, Sandbox, SandboxError};

@@ -249,7 +249,7 @@ impl Daemon {
 
         let kubelet_options = KubeletOptions {
             block,
-            binary: options.program.clone().unwrap_or_else(own_program),
+            binary: options.program.clone(),
             logs: paths.pod_logs(),
             volumes: paths.volumes(),
             mesh_socket: paths.mesh_socket(),
@@ -411,12 +411,6 @@ fn wait_until_vacant(block: AddressBlock) -> Result<(), DaemonError> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-/// This program's file, also when it was replaced by another meanwhile.
-fn own_program() -> PathBuf {
-    let link = Path::new("/proc/self/exe");
-    if link.exists() { link.to_owned() } else { std::env::current_exe().unwrap_or_else(|_| "canary-lab".into()) }
 }
 
 /// A fresh socket that only this user can open; one that a killed daemon left behind goes.

@@ -20,7 +20,7 @@ use super::status::{ContainerRecord, ContainerState, Ended};
 use super::volumes::PodVolumes;
 use super::worker::{COMPONENT, NamespaceSources, Shared, process_environment};
 use crate::objects::meta;
-use crate::process::{Exit, Sandbox};
+use crate::process::{Exit, Sandbox, own_program};
 
 /// How long a container that ended shows its end before it shows that it waits, so that watchers see both.
 const SHOW_END: Duration = Duration::from_secs(1);
@@ -262,7 +262,7 @@ impl Container {
         let sandbox = Sandbox { bind: bind.into(), mounts: volumes.mounts(&self.spec) };
         let spec = RunSpec {
             program,
-            binary: shared.binary.clone(),
+            binary: shared.binary.clone().unwrap_or_else(own_program),
             environment: process_environment(shared, pod, &self.record.name, address, variables),
             sandbox: sandbox.clone(),
             address,

@@ -41,8 +41,8 @@ pub use run::ControlPlane;
 pub struct KubeletOptions {
     /// The lab's addresses.
     pub block: AddressBlock,
-    /// The program file of this binary, which containers run.
-    pub binary: PathBuf,
+    /// The program file that containers run; this process's own otherwise.
+    pub binary: Option<PathBuf>,
     /// Where logs lie, one directory a pod.
     pub logs: PathBuf,
     /// Where volumes lie, one directory a pod.

@@ -39,8 +39,8 @@ pub(super) struct Shared {
     pub(super) registry: Registry,
     pub(super) addresses: PodAddresses,
     pub(super) logs: LogStore,
-    /// This binary.
-    pub(super) binary: PathBuf,
+    /// The program file that containers run; this process's own otherwise.
+    pub(super) binary: Option<PathBuf>,
     /// Where the volumes of pods lie.
     pub(super) volumes: PathBuf,
     /// The socket that gateways and sidecars get their configuration from.
