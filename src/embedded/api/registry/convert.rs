@@ -50,7 +50,7 @@ fn narrow_autoscaler(object: &mut Value) {
         ("status", "currentMetrics", "current", "currentCPUUtilizationPercentage"),
     ] {
         let found = utilization(&object[section][metrics], part);
-        if let Some(fields) = object[section].as_object_mut() {
+        if let Some(fields) = object.get_mut(section).and_then(Value::as_object_mut) {
             for newer in [metrics, "behavior", "conditions"] {
                 fields.shift_remove(newer);
             }
@@ -64,7 +64,7 @@ fn widen_autoscaler(object: &mut Value) {
         ("spec", "metrics", "target", "targetCPUUtilizationPercentage"),
         ("status", "currentMetrics", "current", "currentCPUUtilizationPercentage"),
     ] {
-        let Some(fields) = object[section].as_object_mut() else { continue };
+        let Some(fields) = object.get_mut(section).and_then(Value::as_object_mut) else { continue };
         let Some(percent) = fields.shift_remove(field).filter(|percent| !percent.is_null()) else { continue };
         let mut reading = json!({"averageUtilization": percent});
         if part == "target" {
