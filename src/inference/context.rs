@@ -13,14 +13,17 @@ pub(crate) struct Context {
     /// The threads; a run holds a turn of it.
     pub(crate) pool: Arc<Pool>,
     free: Mutex<Vec<Vec<f32>>>,
+    /// Bytes of free buffers that may be kept.
+    keep: usize,
 }
 
 /// Buffers shorter than this are left to the system's allocator.
 const MIN_KEPT: usize = 4096;
 
 impl Context {
-    pub(crate) fn new(pool: Arc<Pool>) -> Self {
-        Self { pool, free: Mutex::default() }
+    /// A context that keeps at most `keep` bytes of free buffers.
+    pub(crate) fn new(pool: Arc<Pool>, keep: usize) -> Self {
+        Self { pool, free: Mutex::default(), keep }
     }
 
     /// The number of elements of a tensor that an op is about to make, if it may have that many.
@@ -48,6 +51,9 @@ impl Context {
                 buffer.resize(count, 0.0);
                 return Ok(buffer);
             }
+            // New memory takes the place of buffers that fit nothing now.
+            let room = self.keep.saturating_sub(count.saturating_mul(size_of::<f32>()));
+            shrink(&mut free, room);
         }
         Ok(vec![0.0; count])
     }
@@ -61,15 +67,19 @@ impl Context {
         }
     }
 
-    /// Keeps at most `bytes` of free buffers, the largest going first.
-    pub(crate) fn trim(&self, bytes: usize) {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.sort_unstable_by_key(Vec::capacity);
-        let mut held: usize = free.iter().map(|buffer| buffer.capacity() * size_of::<f32>()).sum();
-        while held > bytes {
-            let Some(buffer) = free.pop() else { break };
-            held -= buffer.capacity() * size_of::<f32>();
-        }
+    /// Gives free buffers beyond the bound back to the system; called between runs.
+    pub(crate) fn trim(&self) {
+        shrink(&mut self.free.lock().unwrap_or_else(PoisonError::into_inner), self.keep);
+    }
+}
+
+/// Keeps at most `bytes` of buffers, the largest going first.
+fn shrink(free: &mut Vec<Vec<f32>>, bytes: usize) {
+    free.sort_unstable_by_key(Vec::capacity);
+    let mut held: usize = free.iter().map(|buffer| buffer.capacity() * size_of::<f32>()).sum();
+    while held > bytes {
+        let Some(buffer) = free.pop() else { break };
+        held -= buffer.capacity() * size_of::<f32>();
     }
 }
 
@@ -79,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_buffer_comes_back_when_its_last_holder_lets_go() {
-        let context = Context::new(Pool::of_threads(1));
+        let context = Context::new(Pool::of_threads(1), 1 << 20);
         let buffer = context.floats(&[5000]).unwrap();
         let place = buffer.as_ptr();
         let value = Arc::new(Tensor::floats(&[5000], buffer).unwrap());
@@ -91,13 +101,14 @@ mod tests {
         let again = context.floats(&[4500]).unwrap();
         assert_eq!((again.as_ptr(), again.len()), (place, 4500));
         context.recycle(Arc::new(Tensor::floats(&[4500], again).unwrap()));
-        context.trim(0);
+        // Asking for more than the whole bound leaves no room for free buffers.
+        drop(context.floats(&[1 << 18]).unwrap());
         assert!(context.free.lock().unwrap().is_empty());
     }
 
     #[test]
     fn a_tensor_beyond_the_bound_is_refused() {
-        let context = Context::new(Pool::of_threads(1));
+        let context = Context::new(Pool::of_threads(1), 0);
         let error = context.floats(&[1 << 20, 1 << 20]).unwrap_err();
         assert_eq!(error.code, StatusCode::ResourceExhausted);
         assert_eq!(error.message, "OOM when allocating tensor with shape[1048576,1048576] and type float");

@@ -72,10 +72,20 @@ struct Fusion<'a> {
     only_reader: HashMap<Port, NodeId>,
     /// Nodes of which more than the first output is read.
     beyond_first: Vec<bool>,
+    /// Nodes that a fused step has taken in.
+    taken: Vec<bool>,
+}
+
+/// A fused step, and the chain of nodes that it replaces, the last of which it stands for.
+struct Fused {
+    op: Op,
+    inputs: Vec<Port>,
+    members: Vec<NodeId>,
 }
 
 /// What follows a convolution, as one factor and one summand for each channel, and what comes after.
 struct Chain {
+    members: Vec<NodeId>,
     last: NodeId,
     scale: Vec<f32>,
     shift: Vec<f32>,
@@ -103,7 +113,8 @@ impl<'a> Fusion<'a> {
         for port in graph.fetches.values().filter(|port| port.output > 0) {
             beyond_first[port.node] = true;
         }
-        Self { graph, variables, only_reader, beyond_first }
+        let taken = vec![false; graph.nodes.len()];
+        Self { graph, variables, only_reader, beyond_first, taken }
     }
 
     /// The float value of a constant input, if it is one.
@@ -132,14 +143,18 @@ impl<'a> Fusion<'a> {
             Some("AvgPool") => self.fuse_pooling(node, Keep::Mean),
             _ => None,
         };
-        if let Some((last, op, inputs)) = fused {
+        let Some(Fused { op, inputs, members }) = fused else { return };
+        for &member in &members {
+            self.taken[member] = true;
+        }
+        if let Some(&last) = members.last() {
             let target = &mut self.graph.nodes[last];
             target.op = op;
             target.inputs = inputs;
         }
     }
 
-    fn fuse_convolution(&self, node: NodeId) -> Option<(NodeId, Op, Vec<Port>)> {
+    fn fuse_convolution(&self, node: NodeId) -> Option<Fused> {
         let (_, attributes) = self.graph.nodes[node].call()?;
         let [input, filter] = self.graph.nodes[node].inputs[..] else { return None };
         if attributes.text("data_format", "NHWC").ok()? != "NHWC" {
@@ -169,10 +184,10 @@ impl<'a> Fusion<'a> {
             fused: chain.fused,
         };
         let inputs = std::iter::once(input).chain(chain.residual).collect();
-        Some((chain.last, Op::Convolution(Box::new(convolution)), inputs))
+        Some(Fused { op: Op::Convolution(Box::new(convolution)), inputs, members: chain.members })
     }
 
-    fn fuse_depthwise(&self, node: NodeId) -> Option<(NodeId, Op, Vec<Port>)> {
+    fn fuse_depthwise(&self, node: NodeId) -> Option<Fused> {
         let (_, attributes) = self.graph.nodes[node].call()?;
         let [input, filter] = self.graph.nodes[node].inputs[..] else { return None };
         if attributes.text("data_format", "NHWC").ok()? != "NHWC" {
@@ -193,10 +208,10 @@ impl<'a> Fusion<'a> {
             pad,
             node: self.graph.nodes[node].name.clone(),
         };
-        Some((chain.last, Op::Depthwise(Box::new(depthwise)), vec![input]))
+        Some(Fused { op: Op::Depthwise(Box::new(depthwise)), inputs: vec![input], members: chain.members })
     }
 
-    fn fuse_product(&self, node: NodeId) -> Option<(NodeId, Op, Vec<Port>)> {
+    fn fuse_product(&self, node: NodeId) -> Option<Fused> {
         let (_, attributes) = self.graph.nodes[node].call()?;
         let [input, matrix] = self.graph.nodes[node].inputs[..] else { return None };
         if attributes.flag("transpose_a", false).ok()? {
@@ -225,10 +240,10 @@ impl<'a> Fusion<'a> {
             blamed: self.graph.nodes[chain.blamed].name.clone(),
             fused: chain.fused,
         };
-        Some((chain.last, Op::Convolution(Box::new(convolution)), vec![input]))
+        Some(Fused { op: Op::Convolution(Box::new(convolution)), inputs: vec![input], members: chain.members })
     }
 
-    fn fuse_pooling(&self, node: NodeId, keep: Keep) -> Option<(NodeId, Op, Vec<Port>)> {
+    fn fuse_pooling(&self, node: NodeId, keep: Keep) -> Option<Fused> {
         let (_, attributes) = self.graph.nodes[node].call()?;
         let [input] = self.graph.nodes[node].inputs[..] else { return None };
         if attributes.text("data_format", "NHWC").ok()? != "NHWC" {
@@ -237,7 +252,7 @@ impl<'a> Fusion<'a> {
         let window = Window::read(attributes, None).ok()?;
         let (input, pad) = self.padding_before(input, &window);
         let pooling = Pooling { window, keep, pad, node: self.graph.nodes[node].name.clone() };
-        Some((node, Op::Pooling(Box::new(pooling)), vec![input]))
+        Some(Fused { op: Op::Pooling(Box::new(pooling)), inputs: vec![input], members: vec![node] })
     }
 
     /// The input of a zero padding of rows and columns that only this window reads.
@@ -273,6 +288,7 @@ impl<'a> Fusion<'a> {
     fn chain(&self, node: NodeId, outputs: usize, rank: usize) -> Chain {
         let convolution = self.graph.nodes[node].call().is_some_and(|(op, _)| op == "Conv2D");
         let mut chain = Chain {
+            members: vec![node],
             last: node,
             scale: vec![1.0; outputs],
             shift: vec![0.0; outputs],
@@ -283,7 +299,8 @@ impl<'a> Fusion<'a> {
         };
         while let Some(&reader) = self.only_reader.get(&Port { node: chain.last, output: 0 }) {
             let Some((op, attributes)) = self.graph.nodes[reader].call() else { break };
-            if self.beyond_first[reader] || self.beyond_first[chain.last] {
+            // The addition of a block's two sides is taken in by one of them; the other ends in front of it.
+            if self.taken[reader] || self.beyond_first[reader] || self.beyond_first[chain.last] {
                 break;
             }
             let inputs = &self.graph.nodes[reader].inputs;
@@ -296,7 +313,7 @@ impl<'a> Fusion<'a> {
                     if chain.blamed == chain.last {
                         chain.blamed = reader;
                     }
-                    chain.last = reader;
+                    chain.members.push(reader);
                     break;
                 }
                 _ if chain.residual.is_some() => false,
@@ -334,6 +351,7 @@ impl<'a> Fusion<'a> {
             if !taken {
                 break;
             }
+            chain.members.push(reader);
             chain.last = reader;
         }
         chain

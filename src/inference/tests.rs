@@ -182,6 +182,29 @@ fn mistakes_in_a_fused_step_name_the_node_that_tensorflow_names() {
 }
 
 #[test]
+fn both_sides_of_a_block_are_fused_when_both_are_convolutions() {
+    let side = |name: &str, weights: &[f32]| {
+        let (filter, bias) = (format!("{name}_filter"), format!("{name}_bias"));
+        let conv = format!("{name}_conv");
+        vec![
+            floats(&filter, &[1, 1, 1, 2], weights),
+            floats(&bias, &[2], &[0.5, 0.25]),
+            node(&conv, "Conv2D", &["x", &filter], vec![("padding", text("VALID"))]),
+            node(name, "BiasAdd", &[&conv, &bias], vec![]),
+        ]
+    };
+    let mut nodes = vec![placeholder("x")];
+    nodes.extend(side("left", &[1.0, -1.0]));
+    nodes.extend(side("right", &[2.0, -3.0]));
+    nodes.push(node("sum", "AddV2", &["left", "right"], vec![]));
+    nodes.push(node("relu", "Relu", &["sum"], vec![]));
+    let session = load(nodes, &["relu:0"]).unwrap();
+    assert_eq!(session.steps(), 3, "the input and two convolutions");
+    let result = session.run(&[("x:0", Tensor::floats(&[1, 1, 1, 1], vec![2.0]).unwrap())], &["relu:0"]).unwrap();
+    assert_eq!(result[0], Tensor::floats(&[1, 1, 1, 2], vec![7.0, 0.0]).unwrap());
+}
+
+#[test]
 fn a_shortcut_of_another_shape_is_stretched() {
     let nodes = vec![
         placeholder("x"),

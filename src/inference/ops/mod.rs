@@ -243,7 +243,7 @@ pub(crate) mod testing {
         inputs: &[Tensor],
     ) -> Result<Vec<Tensor>, RunError> {
         let kernel = build(op, &attributes(list))?;
-        let context = Context::new(Pool::of_threads(2));
+        let context = Context::new(Pool::of_threads(2), 0);
         let mut values: Vec<Value> = inputs.iter().cloned().map(Arc::new).collect();
         let outputs = kernel(&mut values, &context)?;
         Ok(outputs.into_iter().map(|value| Tensor::clone(&value)).collect())
