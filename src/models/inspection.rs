@@ -20,7 +20,7 @@ const GRAPH_VERSION_OF_2_5: i32 = 716;
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Inspection {
-    /// The TensorFlow that wrote it, as it says itself.
+    /// The TensorFlow that wrote it and that one's commit, as the file says itself.
     pub written_by: String,
     /// The signatures by key.
     pub signatures: BTreeMap<String, SignatureSummary>,
@@ -147,7 +147,12 @@ pub fn inspect(dir: &Path) -> Result<Inspection, SavedModelError> {
         entries.filter(|(key, info)| info.dtype != DataType::DtString && !key.starts_with("save_counter"))
     };
     Ok(Inspection {
-        written_by: model.meta.tensorflow_version.clone(),
+        written_by: [&model.meta.tensorflow_version, &model.meta.tensorflow_git_version]
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", "),
         signatures: model.signatures.iter().map(|(key, signature)| (key.clone(), summary(signature))).collect(),
         functions: library.len(),
         variables: weights().count(),
@@ -195,6 +200,7 @@ mod tests {
         let built = synthetic::build(Network::TinyA, home.path(), &[], &mut |_| {}).unwrap();
         let inspection = inspect(&home.path().join(synthetic::VERSION)).unwrap();
         assert_eq!(inspection.obstacles_for_2_5, []);
+        assert_eq!(inspection.written_by, "2.5.0, canary-lab");
         assert_eq!(inspection.parameters, built.parameters as u64);
         assert_eq!(inspection.signatures["serving_default"].inputs["input_1"], "float [-1,224,224,3]");
         assert_eq!(inspection.signatures["serving_default"].outputs["predictions"], "float [-1,1000]");

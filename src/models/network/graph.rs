@@ -64,7 +64,8 @@ pub fn saved_model(architecture: &Architecture) -> SavedModel {
         meta_info_def: Some(meta_graph_def::MetaInfoDef {
             tags: vec![SERVE_TAG.to_owned()],
             tensorflow_version: "2.5.0".to_owned(),
-            tensorflow_git_version: "unknown".to_owned(),
+            // The version is the one whose ops are used; this tells who wrote the file.
+            tensorflow_git_version: "canary-lab".to_owned(),
             stripped_default_attrs: true,
             ..meta_graph_def::MetaInfoDef::default()
         }),
