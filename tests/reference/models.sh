@@ -25,18 +25,18 @@ python39() {
 environment() { # NAME PYTHON PACKAGE...
     local name=$1 python=$2
     shift 2
-    [ -x "$cache/$name/bin/python" ] && "$cache/$name/bin/python" -c 'import tensorflow' 2>/dev/null && return
-    "$python" -m venv "$cache/$name"
-    "$cache/$name/bin/pip" install --quiet "$@" >&2
+    [ -x "$cache/$name/bin/python" ] && "$cache/$name/bin/python" -c 'import tensorflow' 2>/dev/null && return 0
+    "$python" -m venv "$cache/$name" && "$cache/$name/bin/pip" install --quiet "$@" >&2
 }
 
-if old=$(python39); then
-    environment tf25 "$old" "tensorflow==2.5.3" "protobuf<3.21"
-else
-    echo "skipped: TensorFlow 2.5.3 needs Python 3.9, which is not here"
+skip() {
+    echo "skipped: $*"
     exit 0
-fi
-environment tfnew "${PYTHON3:-python3}" tensorflow
+}
+
+old=$(python39) || skip "TensorFlow 2.5.3 needs Python 3.9, which is not here"
+environment tf25 "$old" "tensorflow==2.5.3" "protobuf<3.21" || skip "TensorFlow 2.5.3 could not be had"
+environment tfnew "${PYTHON3:-python3}" tensorflow || skip "a current TensorFlow could not be had"
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

@@ -18,4 +18,7 @@ for kubectl in $kubectls; do
     python3 "$here/tutorial.py" "$program" "$kubectl" --transcript "$cache/tutorial-$(basename "$kubectl").txt" || failed=1
 done
 
+echo "-- the models, answered by real TensorFlows"
+"$here/models.sh" "$program" "$cache" || failed=1
+
 exit "$failed"
