@@ -18,7 +18,7 @@ use crate::lab::{Lab, StageSpec, StepSpec};
 use crate::objects::{Gvk, meta};
 use crate::state::{Creator, Home, Item, Place, StageRecord, StageStanding, State, StateFile};
 use crate::steps::{self, Memory, Probe, Seen, World};
-use crate::ui::{Environment, LiveNote, Mark, Progress, Screen, plural};
+use crate::ui::{Environment, LiveNote, Mark, Progress, Screen, age, plural};
 
 /// How often the live line's time is drawn anew.
 const TICK: Duration = Duration::from_millis(100);
@@ -111,23 +111,32 @@ impl Summary {
 /// What the steps of one stage brought.
 #[derive(Default)]
 struct StageWork {
-    texts: Vec<String>,
+    /// What was shown, a line each.
+    lines: Vec<String>,
+    /// What was applied, as kubectl says it.
+    applied: Vec<String>,
     unchanged: u64,
     superseded: Option<String>,
+    /// Whether what a later stage supersedes was a verdict, whose figures only the records have.
+    verdict_superseded: bool,
     changed: bool,
     evidence: Vec<Value>,
 }
 
 impl StageWork {
     fn summary(&self) -> String {
-        let mut texts = self.texts.clone();
+        let mut applied = self.applied.clone();
         if self.unchanged > 0 {
-            texts.push(format!("{} as applied", plural(self.unchanged, "object")));
+            applied.push(format!("{} as applied", plural(self.unchanged, "object")));
+        }
+        let mut lines = self.lines.clone();
+        if !applied.is_empty() {
+            lines.insert(0, applied.join(", "));
         }
         if let Some(by) = &self.superseded {
-            texts.push(format!("its routes are now those of {by}"));
+            lines.push(format!("its routes are now those of {by}"));
         }
-        if texts.is_empty() { "done".to_owned() } else { texts.join("; ") }
+        if lines.is_empty() { "done".to_owned() } else { lines.join("\n") }
     }
 }
 
@@ -237,10 +246,12 @@ impl Engine<'_> {
                 .record(&Event::RunEnded { exit: failure.exit_code(), reason: Some(failure.reason.id().to_owned()) })?;
             return Err(failure.clone());
         }
-        let summary = match &done {
+        let mut summary = match &done {
             Ok(()) => work.summary(),
             Err(failure) => failure.headline.clone(),
         };
+        let before =
+            self.state.stages.get(&stage.id).filter(|record| record.standing == StageStanding::Proven).cloned();
         let evidence = json!({
             "version": 1, "lab": self.lab.spec.name, "stage": stage.id, "run": self.journal.number(), "at": (self.clock)(),
             "proven": done.is_ok(), "summary": summary, "took_ms": took_ms, "steps": work.evidence,
@@ -253,7 +264,14 @@ impl Engine<'_> {
         } else {
             self.state.stages.get(&stage.id).and_then(|record| record.took_ms)
         };
-        self.stand(stage, standing, summary.clone(), Some(relative), took_ms_to_remember)?;
+        match before {
+            // The verdict was given when the routes were this stage's: its figures, evidence and age stay the stage's.
+            Some(record) if done.is_ok() && work.verdict_superseded => {
+                let ago = Duration::try_from((self.clock)().duration_since(record.at)).unwrap_or_default();
+                summary = format!("proven {} ago; {}", age(ago), summary.replace('\n', ", "));
+            }
+            _ => self.stand(stage, standing, summary.clone(), Some(relative), took_ms_to_remember)?,
+        }
         self.journal.record(&Event::StageEnded {
             stage: stage.id.clone(),
             proven: done.is_ok(),
@@ -290,9 +308,8 @@ impl Engine<'_> {
             let kind = steps::kind(step);
             let plan = Plan::new(self.lab, self.state);
             if let Some(by) = plan.superseded_by(position, step) {
-                if !matches!(step, StepSpec::RoutesLive) {
-                    work.superseded = Some(by.to_owned());
-                }
+                work.superseded = Some(by.to_owned());
+                work.verdict_superseded |= matches!(step, StepSpec::Traffic(_));
                 work.evidence.push(json!({"step": index, "kind": kind, "outcome": StepOutcome::Superseded, "by": by}));
                 self.done(stage, index, kind, StepOutcome::Superseded)?;
                 continue;
@@ -363,7 +380,8 @@ impl Engine<'_> {
         self.remember(stage, seen.objects, Creator::Learner)?;
         work.evidence.push(json!({"step": index, "kind": kind, "outcome": outcome, "seen": seen.facts}));
         match seen.text {
-            Some(text) => work.texts.push(text),
+            Some(text) if matches!(step, StepSpec::Apply(_)) => work.applied.push(text),
+            Some(text) => work.lines.push(text),
             None if matches!(step, StepSpec::Apply(_)) => work.unchanged += 1,
             None => {}
         }

@@ -21,19 +21,24 @@ impl<'a> Plan<'a> {
     /// The stage that stands in this step's place, if the step no longer counts.
     ///
     /// A manifest is superseded by a later one of the same object; what the routes were proven to do is superseded as
-    /// soon as a later stage has changed a route. A prediction never is: it can still be compared with the models.
+    /// soon as a later stage has changed a route. The first prediction never is: it can still be compared with the
+    /// models; later ones would only repeat it then.
     pub fn superseded_by(&self, position: usize, step: &StepSpec) -> Option<&'a str> {
         match step {
             StepSpec::Apply(apply) => {
                 let manifest = self.lab.manifests.get(&apply.manifest)?;
-                self.later(position).find(|stage| changes(self.lab, stage, manifest)).map(|stage| stage.id.as_str())
+                self.later(position)
+                    .filter(|stage| changes(self.lab, stage, manifest))
+                    .last()
+                    .map(|stage| stage.id.as_str())
             }
             StepSpec::RoutesLive | StepSpec::Traffic(_) => self.routes_changed_by(position),
+            StepSpec::Predict(_) if self.predicts_before(position) => self.routes_changed_by(position),
             _ => None,
         }
     }
 
-    /// The first stage after `position` that was begun and gives a route of this stage another shape.
+    /// The last stage after `position` that was begun and gives a route of this stage another shape.
     pub fn routes_changed_by(&self, position: usize) -> Option<&'a str> {
         let routes: Vec<&Manifest> = self.lab.spec.stages[..=position]
             .iter()
@@ -41,7 +46,12 @@ impl<'a> Plan<'a> {
             .filter(|manifest| manifest.key.is_route())
             .collect();
         let replaces = |stage: &StageSpec| routes.iter().any(|route| changes(self.lab, stage, route));
-        self.later(position).find(|stage| replaces(stage)).map(|stage| stage.id.as_str())
+        self.later(position).filter(|stage| replaces(stage)).last().map(|stage| stage.id.as_str())
+    }
+
+    fn predicts_before(&self, position: usize) -> bool {
+        let earlier = self.lab.spec.stages[..position].iter().flat_map(|stage| &stage.steps);
+        earlier.into_iter().any(|step| matches!(step, StepSpec::Predict(_)))
     }
 
     fn later(&self, position: usize) -> impl Iterator<Item = &'a StageSpec> + use<'a> {
@@ -99,11 +109,12 @@ mod tests {
     }
 
     #[test]
-    fn predictions_always_count() {
+    fn the_first_prediction_always_counts() {
         let lab = Lab::load(&Source::Builtin).unwrap();
         assert_eq!(superseded(&lab, "by-header", "predict"), [None]);
+        assert_eq!(superseded(&lab, "by-header", "subsets")[3].as_deref(), Some("by-header"));
         let state = begun(&lab, "by-header");
-        assert_eq!(Plan::new(&lab, &state).routes_changed_by(lab.position("predict").unwrap()), Some("subsets"));
+        assert_eq!(Plan::new(&lab, &state).routes_changed_by(lab.position("predict").unwrap()), Some("by-header"));
         assert_eq!(Plan::new(&lab, &state).routes_changed_by(lab.position("by-header").unwrap()), None);
     }
 }

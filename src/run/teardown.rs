@@ -12,6 +12,7 @@ use crate::cluster::{Api, ObjectRef, Provider, Standing, Watched};
 use crate::doctor::{Failure, Reason};
 use crate::objects::Gvk;
 use crate::state::{Creator, Home, Item, State, StateFile};
+use crate::ui::plural;
 
 /// How long a namespace may take to empty itself.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -50,14 +51,22 @@ impl Teardown<'_> {
     pub async fn plan(&self) -> Result<Report, Failure> {
         let mut report = Report::default();
         let runs = matches!(self.provider.probe().await?, Standing::Runs { .. });
-        for item in self.state.inventory.iter().rev().filter(|_| self.keep_cluster || runs) {
-            match item.creator {
-                Creator::Before => report.kept.push(format!("{} (it was there before the lab)", item.label())),
-                Creator::Lab | Creator::Learner => report.removed.push(item.label()),
-            }
-        }
         if self.keep_cluster {
+            for item in self.state.inventory.iter().rev().filter(|item| is_the_labs(item)) {
+                match item.creator {
+                    Creator::Before => report.kept.push(format!("{} (it was there before the lab)", item.label())),
+                    Creator::Lab | Creator::Learner => report.removed.push(item.label()),
+                }
+            }
             return Ok(report);
+        }
+        if runs {
+            let count = self.state.inventory.len() as u64;
+            report.removed.push(format!(
+                "the {} cluster with {} of the lab",
+                self.provider.name(),
+                plural(count, "object")
+            ));
         }
         for pid in self.provider.processes().await? {
             report.removed.push(format!("process {pid}"));
@@ -79,7 +88,8 @@ impl Teardown<'_> {
         let running = self.provider.processes().await?.len();
         report.leftovers.extend(self.provider.stop().await?);
         if running > 0 {
-            report.removed.push(format!("{running} processes of the {} cluster", self.provider.name()));
+            let what = if running == 1 { "process" } else { "processes" };
+            report.removed.push(format!("{running} {what} of the {} cluster", self.provider.name()));
         }
         for path in self.ours() {
             match remove(&path) {
@@ -135,7 +145,7 @@ impl Teardown<'_> {
     /// Removes the inventory's objects, last made first, each only if it still is the one that the lab knows.
     async fn remove_objects(&mut self, report: &mut Report) -> Result<(), Failure> {
         let api = Api::connect(self.provider.kubeconfig()).await?;
-        let items: Vec<Item> = self.state.inventory.iter().rev().cloned().collect();
+        let items: Vec<Item> = self.state.inventory.iter().rev().filter(|item| is_the_labs(item)).cloned().collect();
         for item in items {
             let label = item.label();
             if item.creator == Creator::Before {
@@ -176,6 +186,11 @@ impl Report {
         failure.observed.clone_from(&self.leftovers);
         Some(failure)
     }
+}
+
+/// Whether the object belongs to the lab itself, not to the cluster or the mesh that it stands on.
+fn is_the_labs(item: &Item) -> bool {
+    !WITHOUT_OBJECTS.contains(&item.stage.as_str())
 }
 
 async fn namespace_is_gone(api: &Api, name: &str) -> Result<(), Failure> {

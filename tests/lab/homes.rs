@@ -1,0 +1,130 @@
+//! Homes that stand in the way: locks, states of others, directories that cannot be written.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::Command;
+use std::time::Instant;
+
+use canary_lab::state::{Home, Lock};
+
+use super::bench::{Bench, ended, finish, project};
+
+#[test]
+fn a_second_command_hears_who_holds_the_lock() {
+    let bench = Bench::new();
+    let home = Home::at(bench.home());
+    home.prepare().unwrap();
+    let lock = Lock::take(&home, "up", "2026-01-02T03:04:05Z".parse().unwrap()).unwrap();
+    let second = bench.tiny(&["up"]);
+    drop(lock);
+    assert_eq!(second.code, 4, "{second:?}");
+    assert!(second.err.contains("HOME_LOCKED"), "{}", second.err);
+    assert!(second.err.contains(&format!("process {}", std::process::id())), "{}", second.err);
+    assert!(second.err.contains("since 2026-01-02T03:04:05Z"), "{}", second.err);
+}
+
+#[test]
+fn a_newer_state_is_refused_and_left_as_it_is() {
+    let bench = Bench::new();
+    fs::create_dir_all(bench.home()).unwrap();
+    let text = r#"{"format":"canary-lab state","version":99,"state":{"shape":"unheard of"}}"#;
+    let file = bench.home().join("state.json");
+    fs::write(&file, text).unwrap();
+    for command in ["up", "status", "verify", "down"] {
+        let ended = bench.tiny(&[command]);
+        assert_eq!(ended.code, 4, "{command}: {ended:?}");
+        assert!(ended.err.contains("STATE_NEWER"), "{command}: {}", ended.err);
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn an_unusable_state_is_kept_aside_and_named() {
+    let bench = Bench::new();
+    fs::create_dir_all(bench.home()).unwrap();
+    for text in ["", "{\"format\":\"canary-lab state\",\"vers", "{\"apiVersion\":\"v1\"}", "not JSON"] {
+        fs::write(bench.home().join("state.json"), text).unwrap();
+        let up = bench.tiny(&["up", "--until", "preflight"]);
+        assert_eq!(up.code, 0, "{up:?}");
+        assert!(up.err.contains("STATE_SET_ASIDE"), "{}", up.err);
+        let kept = fs::read_dir(bench.home()).unwrap().flatten().map(|entry| entry.path());
+        let kept: Vec<_> = kept.filter(|path| path.to_str().unwrap().contains("state.json.aside-")).collect();
+        assert!(kept.iter().any(|path| fs::read_to_string(path).unwrap() == text), "{text:?} is kept");
+        assert!(kept.iter().any(|path| up.err.contains(path.file_name().unwrap().to_str().unwrap())), "{}", up.err);
+    }
+}
+
+#[test]
+fn a_home_that_cannot_be_written_is_named() {
+    let bench = Bench::new();
+    let file = bench.directory().join("file");
+    fs::write(&file, "in the way").unwrap();
+    let home = file.join("home");
+    let ended = bench.run(&["--home", home.to_str().unwrap(), "up"]);
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert!(ended.err.contains("HOME_NOT_WRITABLE") && ended.err.contains("file/home"), "{}", ended.err);
+}
+
+#[test]
+fn another_users_home_is_named() {
+    if !is_root() {
+        println!("skipped: only root can become another user");
+        return;
+    }
+    let bench = Bench::new();
+    fs::set_permissions(bench.directory(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(bench.home()).unwrap();
+    // The binary may lie in a directory that the other user cannot enter.
+    let binary = bench.directory().join("canary-lab");
+    // Copied by another process: a descriptor of ours that is open for writing could leak into a test beside this one.
+    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_canary-lab")).arg(&binary).status().unwrap().success());
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(binary).args(["up"]);
+    command.env("CANARY_LAB_HOME", bench.home()).env("HOME", "/nonexistent");
+    let ended = finish(command);
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert!(ended.err.contains("HOME_NOT_WRITABLE") && ended.err.contains("ermission denied"), "{}", ended.err);
+    fs::remove_dir(bench.home()).unwrap();
+}
+
+#[test]
+fn a_full_home_is_told_from_a_forbidden_one() {
+    if !is_root() {
+        println!("skipped: only root can mount a small file system");
+        return;
+    }
+    let bench = Bench::new();
+    let home = bench.home();
+    fs::create_dir(&home).unwrap();
+    // A mount namespace of its own, so that nothing of it is left whatever happens.
+    let script = format!(
+        "mount -t tmpfs -o size=64k none '{0}' && head -c 1m /dev/zero > '{0}/fill' 2>/dev/null; exec '{1}' up",
+        home.display(),
+        env!("CARGO_BIN_EXE_canary-lab")
+    );
+    let started = Instant::now();
+    let output =
+        Command::new("unshare").args(["-m", "sh", "-c", &script]).env("CANARY_LAB_HOME", &home).output().unwrap();
+    let ended = ended(&output, started.elapsed());
+    if ended.err.contains("mount:") {
+        println!("skipped: no mounts here: {}", ended.err);
+        return;
+    }
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert!(ended.err.contains("HOME_FULL"), "{}", ended.err);
+}
+
+#[test]
+fn another_lab_does_not_move_in() {
+    let bench = Bench::new();
+    assert_eq!(bench.tiny(&["up", "--until", "preflight"]).code, 0);
+    let ended = bench.run(&["up", "--until", "preflight"]);
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert!(ended.err.contains("HOME_OTHER_LAB") && ended.err.contains("`tiny`"), "{}", ended.err);
+    assert!(project().join("lab/tiny").is_dir());
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}

@@ -1,0 +1,9 @@
+//! Drives the built binary as a person would, on the tiny lab, each test in a home of its own.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it meets what it did not expect")]
+
+mod bench;
+mod faults;
+mod homes;
+mod lifecycle;
+mod surface;
