@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use canary_lab::inference::{Session, SessionOptions, Tensor};
-use canary_lab::models::{Network, synthetic};
+use canary_lab::models::network::Network;
+use canary_lab::models::synthetic;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -105,7 +106,7 @@ fn main() -> Result<(), Failure> {
         [] => {
             for network in [Network::ResNet50, Network::ResNet101] {
                 let dir = tempfile::tempdir()?;
-                synthetic::build(network, dir.path(), &mut |_| ())?;
+                synthetic::build(network, dir.path(), &[], &mut |_| ())?;
                 table(&dir.path().join("1"), &mut out)?;
             }
             Ok(())

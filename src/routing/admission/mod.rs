@@ -1,6 +1,6 @@
 //! What Istio 1.12.7's validation webhook answers about a Gateway, VirtualService or DestinationRule.
 //!
-//! The texts and their order are those of `shared/spec`'s section 2 and of recorded answers; the rules themselves are pure
+//! The texts and their order are those of Istio 1.12.7 and of recorded answers; the rules themselves are pure
 //! functions of the object. [`limits`] is this project's own second check: what is valid but not emulated is refused rather than
 //! silently ignored.
 
