@@ -6,7 +6,7 @@
 //! | floor | rooms |
 //! |---|---|
 //! | entry | [`cli`] |
-//! | lab | [`lab`], [`run`], [`steps`], [`state`] |
+//! | lab | [`lab`], [`mod@run`], [`steps`], [`state`] |
 //! | world | [`cluster`], [`istio`], [`doctor`], [`models`], [`traffic`] |
 //! | box | [`embedded`], [`gateway`], [`serving`] |
 //! | ground | [`objects`], [`routing`], [`savedmodel`], [`inference`], [`stats`], [`ui`], [`yaml`], [`process`], [`download`] |

@@ -1,7 +1,7 @@
 //! The commands: one file each. Parses arguments, wires the rooms below together and prints through [`crate::ui`]; it
 //! decides nothing about a cluster.
 //!
-//! [`run`] is the only way in. A command gets a [`Context`] (streams, home, lab) and ends with nothing to add or with
+//! `run` is the only way in. A command gets a `Context` (streams, home, lab) and ends with nothing to add or with
 //! a [`Failure`], which is printed here and nowhere else. Hidden commands are the processes that the embedded cluster
 //! starts from the same binary.
 

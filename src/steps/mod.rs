@@ -2,7 +2,7 @@
 //!
 //! A step that changes something has a probe and an apply: [`probe`] looks and changes nothing, [`apply`] changes what
 //! is needed, and the probe's second look is the proof. A step that only judges (a rollout, a prediction, a sample of
-//! traffic) answers [`Probe::Judge`], and [`judge`] gives the verdict. The engine in [`crate::run`] calls them; steps know
+//! traffic) answers [`Probe::Judge`], and [`judge`] gives the verdict. The engine in [`mod@crate::run`] calls them; steps know
 //! nothing of order, records or screens. The second look makes every step safe to repeat.
 
 mod asking;

@@ -7,7 +7,7 @@
 //! checked against the file before it is followed, and every loop is bounded by the file's size, so a hostile file
 //! costs an error and nothing else.
 //!
-//! [`weights`] is what callers want: a Keras file's layers with their weights in the order in which Keras saved them.
+//! [`read_layers`] is what callers want: a Keras file's layers with their weights in the order in which Keras saved them.
 
 mod file;
 mod header;

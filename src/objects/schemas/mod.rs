@@ -1,7 +1,7 @@
 //! What the built-in kinds look like: their OpenAPI v2 definitions, and how lists inside them merge.
 //!
 //! Shapes and descriptions come out of the `k8s-openapi` crate's schemas of Kubernetes 1.24 at run time; what those do
-//! not carry (kinds, patch strategies, the loose types) is added in [`catalogue`] from the Kubernetes API reference.
+//! not carry (kinds, patch strategies, the loose types) is added in `catalogue` from the Kubernetes API reference.
 
 mod catalogue;
 mod patch_strategy;

@@ -1,7 +1,7 @@
 //! What Istio 1.12.7's validation webhook answers about a Gateway, VirtualService or DestinationRule.
 //!
 //! The texts and their order are those of Istio 1.12.7 and of recorded answers; the rules themselves are pure
-//! functions of the object. [`limits`] is this project's own second check: what is valid but not emulated is refused rather than
+//! functions of the object. `limits` is this project's own second check: what is valid but not emulated is refused rather than
 //! silently ignored.
 
 mod destination_rule;

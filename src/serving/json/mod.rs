@@ -4,7 +4,7 @@
 //! and offsets of parse errors, `NaN` and `Infinity` as values, a byte order mark that is skipped, the first of
 //! duplicate keys that wins, integers that stay integers, and a pretty printer with four blanks. This room does the
 //! same from its own code. [`parse`] never recurses, so no nesting overflows the stack; [`Document`] is a flat tape,
-//! so a document is dropped at once; [`numbers`] reads the common case, one array of numbers, without a document.
+//! so a document is dropped at once; `numbers` reads the common case, one array of numbers, without a document.
 //!
 //! Called by `rest/`; knows nothing of models.
 

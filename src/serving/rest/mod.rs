@@ -1,8 +1,8 @@
 //! The REST interface: TensorFlow Serving's URLs, bodies, texts and headers, over HTTP/1.1.
 //!
-//! A request goes through [`route`] (which call is it?), one of `predict`, `classify`, `status` and `metadata`
-//! (what does its body say?), a call into `service/`, and back into JSON. All of that is [`Api::answer`], a function of
-//! method, target and body; [`server`] does the HTTP around it.
+//! A request goes through `route` (which call is it?), one of `predict`, `classify`, `status` and `metadata`
+//! (what does its body say?), a call into `service/`, and back into JSON. All of that is `Api::answer`, a function of
+//! method, target and body; `server` does the HTTP around it.
 
 mod api;
 mod body;
