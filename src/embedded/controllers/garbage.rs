@@ -34,12 +34,12 @@ pub(super) async fn run(registry: Registry) {
     let (traces, mut arriving) = mpsc::channel(256);
     let mut watchers =
         Watchers { registry: registry.clone(), traces: traces.clone(), tasks: JoinSet::new(), known: HashMap::new() };
+    let mut catalog = registry.catalog_changes();
     watchers.cover_all();
-    let mut definitions = registry.watch("customresourcedefinitions.apiextensions.k8s.io", None);
     loop {
         let trace = tokio::select! {
             trace = arriving.recv() => trace,
-            _ = definitions.next() => {
+            Ok(()) = catalog.changed() => {
                 watchers.cover_all();
                 continue;
             }

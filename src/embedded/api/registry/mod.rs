@@ -49,7 +49,7 @@ pub struct Registry(Arc<Inner>);
 
 struct Inner {
     store: Store,
-    catalog: RwLock<Arc<Catalog>>,
+    catalog: tokio::sync::watch::Sender<Arc<Catalog>>,
     admission: RwLock<Vec<Arc<dyn Admission>>>,
     options: RegistryOptions,
     /// Held from the choice of an address or port until it is stored, so that none is given twice.
@@ -63,7 +63,7 @@ impl Registry {
         let catalog = Catalog::new(definitions.iter().map(|definition| &**definition));
         Self(Arc::new(Inner {
             store,
-            catalog: RwLock::new(Arc::new(catalog)),
+            catalog: tokio::sync::watch::Sender::new(Arc::new(catalog)),
             admission: RwLock::default(),
             options,
             allocation: tokio::sync::Mutex::default(),
@@ -77,7 +77,12 @@ impl Registry {
 
     /// The resources that are served now.
     pub fn catalog(&self) -> Arc<Catalog> {
-        Arc::clone(&self.0.catalog.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.catalog.borrow())
+    }
+
+    /// Tells whenever the resources that are served have changed. A definition's own event comes before that.
+    pub fn catalog_changes(&self) -> tokio::sync::watch::Receiver<Arc<Catalog>> {
+        self.0.catalog.subscribe()
     }
 
     /// The storage below.
@@ -134,9 +139,11 @@ impl Registry {
 
     /// Makes the catalog follow the CustomResourceDefinitions that are stored.
     fn refresh_catalog(&self) {
-        let (definitions, _) = self.0.store.list(DEFINITIONS, None);
-        let catalog = Catalog::new(definitions.iter().map(|definition| &**definition));
-        *self.0.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+        // Read under the lock, so that of two that come together the later one is not overwritten.
+        self.0.catalog.send_modify(|catalog| {
+            let (definitions, _) = self.0.store.list(DEFINITIONS, None);
+            *catalog = Arc::new(Catalog::new(definitions.iter().map(|definition| &**definition)));
+        });
     }
 }
 
