@@ -237,16 +237,6 @@ impl Daemon {
         registry.bootstrap(settings.api.port()).await?;
         publish_api_endpoints(&registry, settings.api).await?;
 
-        let mut tasks = JoinSet::new();
-        let (tunnel, tunnel_receiver) = watch::channel(settings.tunnel);
-        let certificate = authority.certificate_pem().to_owned();
-        let controller_options = ControllerOptions { block, certificate: certificate.clone(), tunnel: tunnel_receiver };
-        let mut controllers = controllers::start(&registry, controller_options).await?;
-        tasks.spawn(async move { while controllers.join_next().await.is_some() {} });
-
-        let (proxy, control) = ServiceProxyHandle::new();
-        tasks.spawn(run_service_proxy(registry.clone(), block, control));
-
         let kubelet_options = KubeletOptions {
             block,
             binary: options.program.clone(),
@@ -258,6 +248,19 @@ impl Daemon {
         let kubelet = Kubelet::new(registry.clone(), kubelet_options, stopping.clone());
         let processes = kubelet.processes();
         let logs = kubelet.logs();
+        // Before anybody can ask, and before any controller acts on it.
+        kubelet.disown_earlier_runs().await?;
+
+        let mut tasks = JoinSet::new();
+        let (tunnel, tunnel_receiver) = watch::channel(settings.tunnel);
+        let certificate = authority.certificate_pem().to_owned();
+        let controller_options = ControllerOptions { block, certificate: certificate.clone(), tunnel: tunnel_receiver };
+        let mut controllers = controllers::start(&registry, controller_options).await?;
+        tasks.spawn(async move { while controllers.join_next().await.is_some() {} });
+
+        let (proxy, control) = ServiceProxyHandle::new();
+        tasks.spawn(run_service_proxy(registry.clone(), block, control));
+
         let kubelet = tokio::spawn(kubelet.run());
 
         let addresses = [block.node(), block.cluster_ip(1), Ipv4Addr::LOCALHOST].map(IpAddr::V4);

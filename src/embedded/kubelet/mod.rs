@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::api::Registry;
+use super::api::{Registry, Status};
 use super::controllers::NODE_NAME;
 use super::network::{AddressBlock, PodAddresses};
 use crate::objects::meta;
@@ -86,6 +86,31 @@ impl Kubelet {
     /// The processes of running containers.
     pub fn processes(&self) -> ProcessTable {
         self.shared.processes.clone()
+    }
+
+    /// Says of the containers that an earlier daemon ran that they are not ready: they ended with it. Until this is said,
+    /// a Deployment looks ready by what was true then.
+    pub async fn disown_earlier_runs(&self) -> Result<(), Status> {
+        let registry = &self.shared.registry;
+        let (pods, _) = registry.list("pods", None)?;
+        for pod in pods.iter().filter(|pod| is_ours(pod)) {
+            let changed = registry.modify("pods", meta::namespace(pod), meta::name(pod), |stored| {
+                for container in stored["status"]["containerStatuses"].as_array_mut().into_iter().flatten() {
+                    container["ready"] = false.into();
+                }
+                for condition in stored["status"]["conditions"].as_array_mut().into_iter().flatten() {
+                    if matches!(condition["type"].as_str(), Some("Ready" | "ContainersReady")) {
+                        condition["status"] = "False".into();
+                    }
+                }
+            });
+            match changed.await {
+                Ok(_) => {}
+                Err(status) if status.is_not_found() => {}
+                Err(status) => return Err(status),
+            }
+        }
+        Ok(())
     }
 
     /// Looks after the node's pods until the daemon stops; returns when all containers have ended.
