@@ -142,10 +142,11 @@ pub struct Api {
     resources: Mutex<HashMap<Gvk, Resource>>,
 }
 
+/// Where a kind is served.
 #[derive(Clone)]
-struct Resource {
-    path: ApiResource,
-    namespaced: bool,
+pub(super) struct Resource {
+    pub(super) path: ApiResource,
+    pub(super) namespaced: bool,
 }
 
 impl Api {
@@ -211,7 +212,8 @@ impl Api {
         self.send("PATCH", &format!("{path}?fieldManager={manager}"), Some(content_type), Some(patch)).await
     }
 
-    /// Deletes the object if it still has this uid; false when it is not there.
+    /// Deletes the object if it still has this uid, what depends on it first; false when it is not there. The object
+    /// stays to be seen until all of them are gone.
     pub async fn delete(&self, object: &ObjectRef, uid: Option<&str>) -> Result<bool, ApiError> {
         let path = match self.path(object).await {
             Ok(path) => path,
@@ -219,7 +221,7 @@ impl Api {
             Err(error) => return Err(error),
         };
         let mut options =
-            serde_json::json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"});
+            serde_json::json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"});
         if let Some(uid) = uid {
             options["preconditions"] = serde_json::json!({"uid": uid});
         }
@@ -263,6 +265,11 @@ impl Api {
         }))
     }
 
+    /// Keeps where a kind is served.
+    pub(super) async fn remember_resource(&self, gvk: &Gvk, resource: Resource) {
+        self.resources.lock().await.insert(gvk.clone(), resource);
+    }
+
     async fn resource(&self, gvk: &Gvk) -> Result<Resource, ApiError> {
         let mut resources = self.resources.lock().await;
         if let Some(resource) = resources.get(gvk) {
@@ -292,12 +299,12 @@ impl Api {
         Ok(format!("{base}/{}{inside}/{}", gvk.version, resource.path.plural))
     }
 
-    async fn path(&self, object: &ObjectRef) -> Result<String, ApiError> {
+    pub(super) async fn path(&self, object: &ObjectRef) -> Result<String, ApiError> {
         let collection = self.collection(&object.gvk, object.namespace.as_deref()).await?;
         Ok(format!("{collection}/{}", object.name))
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         method: &str,
         uri: &str,

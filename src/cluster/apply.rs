@@ -7,7 +7,7 @@ use crate::objects::apply::{LAST_APPLIED, annotated, original_of, three_way};
 use crate::objects::merge::Patch;
 
 /// The field manager under which kubectl applies, so that kubectl and the lab see each other's changes as their own.
-const MANAGER: &str = "kubectl-client-side-apply";
+pub(super) const MANAGER: &str = "kubectl-client-side-apply";
 
 /// What an apply did; each carries the object as it is now.
 #[derive(Debug, Clone)]
@@ -27,9 +27,9 @@ pub enum Applied {
 pub enum Comparison {
     /// It is not there.
     Missing,
-    /// An apply would change nothing (but perhaps the record of what was applied).
+    /// It is what the manifest makes (but perhaps for the record of what was applied).
     Same(Value),
-    /// An apply would change these fields.
+    /// Somebody changed these fields, or added them.
     Different {
         /// The object as it is.
         live: Value,
@@ -65,7 +65,8 @@ impl Api {
         Ok(Applied::Configured(object))
     }
 
-    /// Looks whether an apply would change anything.
+    /// Looks whether the object is as the manifest alone makes it: whether an apply would change anything, and whether
+    /// there is anything that an apply would leave although the manifest does not have it.
     pub async fn compare(&self, manifest: &Value) -> Result<Comparison, ApiError> {
         let reference = reference(manifest)?;
         let Some(live) = self.get(&reference).await? else { return Ok(Comparison::Missing) };
@@ -73,6 +74,9 @@ impl Api {
         forget_record(&mut body);
         let mut fields = Vec::new();
         changed_fields(&body, String::new(), &mut fields);
+        if fields.is_empty() {
+            fields = self.deviations(manifest, &live).await?;
+        }
         Ok(if fields.is_empty() { Comparison::Same(live) } else { Comparison::Different { live, fields } })
     }
 }

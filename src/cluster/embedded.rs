@@ -4,14 +4,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use serde_json::Value;
+use futures::{StreamExt, TryStreamExt};
+use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, ObjectRef};
-use super::provider::{ClusterError, Gate, Provider, RouteVersion, Standing};
+use super::apply::Applied;
+use super::provider::{ClusterError, Gate, MeshStanding, Provider, RouteVersion, Standing};
+use super::removal::Removal;
 use crate::embedded::admin::{AdminError, Client, ClusterStatus};
 use crate::embedded::daemon::{ClusterPaths, DaemonRecord, DaemonStanding, LaunchError, launch, probe};
 use crate::embedded::mesh::{MeshStatus, install_objects};
-use crate::process::ProcessIdentity;
+use crate::objects::{Gvk, meta};
+use crate::process::{ProcessIdentity, kin};
 use crate::routing::snapshot::ObjectVersion;
 use crate::state::Home;
 use crate::ui::Progress;
@@ -20,6 +24,10 @@ use crate::ui::Progress;
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// How often a process is asked for that no event tells of.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How long one object of the mesh may take to go, with all that depends on it.
+const REMOVED_WITHIN: Duration = Duration::from_secs(45);
+/// Objects of the mesh that are looked at side by side.
+const AT_ONCE: usize = 8;
 /// Lines of the daemon's log that a failure shows.
 const LOG_LINES: usize = 5;
 /// The manager of the objects that installing the mesh makes, as istioctl names itself.
@@ -54,32 +62,51 @@ impl Embedded {
         Ok(self.daemon().await?.status().await?)
     }
 
-    /// The daemon's record and the processes below it, if it can be asked; else only the daemon.
-    async fn pids(&self) -> Vec<u32> {
-        match probe(&self.paths).await {
-            DaemonStanding::Running(record) => {
-                let status = Client::new(&record.admin_socket).status().await;
-                let children = status.map(|status| status.processes.iter().map(|process| process.pid).collect());
-                let mut pids: Vec<u32> = children.unwrap_or_default();
-                pids.insert(0, record.process.pid);
-                pids
-            }
-            DaemonStanding::OtherVersion(record) | DaemonStanding::Silent { record, .. } => vec![record.process.pid],
-            DaemonStanding::Down { .. } => Vec::new(),
-        }
+    /// The daemon and the processes below it, whether it can be asked or not, and those that an earlier one left behind.
+    fn pids(&self) -> Vec<u32> {
+        let recorded = DaemonRecord::read(&self.paths.record()).filter(|record| record.process.is_alive());
+        let mut pids: Vec<u32> = recorded.into_iter().map(|record| record.process.pid).collect();
+        pids.extend(
+            self.kin().into_iter().map(|process| process.pid).filter(|pid| !pids.contains(pid)).collect::<Vec<_>>(),
+        );
+        pids
+    }
+
+    /// Every process of this home's cluster, found by what it was started with.
+    fn kin(&self) -> Vec<ProcessIdentity> {
+        kin::of_cluster(self.paths.home(), &self.paths.sockets())
     }
 
     async fn launch(&self, progress: &Progress) -> Result<(), ClusterError> {
-        let standing = probe(&self.paths).await;
+        let mut standing = probe(&self.paths).await;
         if let DaemonStanding::OtherVersion(record) | DaemonStanding::Silent { record, .. } = &standing {
             progress.awaiting("waiting for a daemon of another version to end", None);
             end(record).await;
+            standing = probe(&self.paths).await;
         }
-        if !matches!(standing, DaemonStanding::Running(_)) {
+        if matches!(standing, DaemonStanding::Down { .. }) && !self.is_coming_or_going() {
+            // Children that outlived their daemon (one that is stopped hears of nothing) would hold its addresses.
+            self.kin().into_iter().for_each(|orphan| signal(orphan, rustix::process::Signal::KILL));
+        }
+        let started = Instant::now();
+        while !matches!(standing, DaemonStanding::Running(_)) {
             progress.awaiting("waiting for the embedded cluster's API", None);
-            launch(&self.paths, &self.program).await.map_err(|error| self.not_started(error))?;
+            match launch(&self.paths, &self.program).await {
+                Ok(_) => return Ok(()),
+                // One that an interrupted command has started may be on its way up, or on its way down.
+                Err(LaunchError::Refused(_)) if started.elapsed() < STOP_WITHIN && self.is_coming_or_going() => {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                Err(error) => return Err(self.not_started(error)),
+            }
+            standing = probe(&self.paths).await;
         }
         Ok(())
+    }
+
+    /// Whether a daemon of this home lives, though nobody may have heard of it yet.
+    fn is_coming_or_going(&self) -> bool {
+        !kin::daemons_of(self.paths.home()).is_empty()
     }
 
     fn not_started(&self, error: LaunchError) -> ClusterError {
@@ -144,17 +171,27 @@ impl Provider for Embedded {
     fn stop(&self) -> BoxFuture<'_, Result<Vec<String>, ClusterError>> {
         Box::pin(async {
             let mut left = Vec::new();
-            let below: Vec<ProcessIdentity> = self.pids().await.into_iter().filter_map(ProcessIdentity::of).collect();
+            let below = self.kin();
             match probe(&self.paths).await {
                 DaemonStanding::Running(record)
                 | DaemonStanding::OtherVersion(record)
                 | DaemonStanding::Silent { record, .. } => end(&record).await,
                 DaemonStanding::Down { .. } => {}
             }
-            // Children end with their lifeline; a moment later they are gone.
-            for process in below {
+            // One that was still starting, and children that outlived a daemon: nobody else ends them.
+            for process in self.kin() {
+                if kin::daemons_of(self.paths.home()).contains(&process) {
+                    signal(process, rustix::process::Signal::TERM);
+                } else {
+                    signal(process, rustix::process::Signal::KILL);
+                }
+            }
+            for process in below.into_iter().chain(self.kin()) {
                 if !gone(process, STOP_WITHIN).await {
-                    left.push(format!("process {}", process.pid));
+                    signal(process, rustix::process::Signal::KILL);
+                    if !gone(process, STOP_WITHIN).await {
+                        left.push(format!("process {}", process.pid));
+                    }
                 }
             }
             let sockets = self.paths.sockets();
@@ -169,16 +206,23 @@ impl Provider for Embedded {
         format!("Istio {release} semantics (embedded mesh)")
     }
 
-    fn probe_mesh<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, Result<Vec<String>, ClusterError>> {
+    fn probe_mesh<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, Result<MeshStanding, ClusterError>> {
         Box::pin(async move {
-            let mut missing = Vec::new();
-            for object in mesh_objects()? {
-                let Some(reference) = ObjectRef::of(&object) else { continue };
-                if api.get(&reference).await?.is_none() {
-                    missing.push(reference.label());
+            // Kinds of one group are looked up once; the definitions come first and their objects are not asked for.
+            let looks = mesh_objects()?.into_iter().map(|object| look_at(api, object));
+            let found: Vec<Look> = futures::stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
+            let mut standing = MeshStanding::default();
+            for look in found {
+                match look {
+                    Look::Missing { label, .. } => standing.missing.push(label),
+                    Look::Same(live) => standing.objects.push(live),
+                    Look::Changed { label, live, fields, .. } => {
+                        standing.changed.push(format!("{label} differs in {}", fields.join(", ")));
+                        standing.objects.push(live);
+                    }
                 }
             }
-            Ok(missing)
+            Ok(standing)
         })
     }
 
@@ -190,18 +234,55 @@ impl Provider for Embedded {
         Box::pin(async move {
             let mut created = Vec::new();
             for object in mesh_objects()? {
-                let Some(reference) = ObjectRef::of(&object) else { continue };
-                if api.get(&reference).await?.is_some() {
-                    continue;
-                }
-                progress.awaiting("installing Istio", Some(reference.label()));
-                match api.create(&object, INSTALLER).await {
-                    Ok(object) => created.push(object),
-                    Err(error) if error.is_already_there() => {}
-                    Err(error) => return Err(error.into()),
+                match look_at(api, object).await? {
+                    Look::Same(_) => {}
+                    Look::Missing { label, object } => {
+                        progress.awaiting("installing Istio", Some(label));
+                        match api.create(&object, INSTALLER).await {
+                            Ok(object) => created.push(object),
+                            Err(error) if error.is_already_there() => {}
+                            Err(error) => return Err(error.into()),
+                        }
+                    }
+                    Look::Changed { label, object, live, .. } => {
+                        progress.awaiting("mending Istio", Some(label));
+                        let (Applied::Created(_) | Applied::Configured(_) | Applied::Unchanged(_)) =
+                            api.mend(&object, live, INSTALLER).await?;
+                    }
                 }
             }
             Ok(created)
+        })
+    }
+
+    fn remove_mesh<'a>(
+        &'a self,
+        api: &'a Api,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<Vec<String>, ClusterError>> {
+        Box::pin(async move {
+            let mut removed = Vec::new();
+            // Webhooks first: they would judge what follows, and outlive whoever answers them.
+            for object in mesh_objects()?.into_iter().rev() {
+                let Some(reference) = ObjectRef::of(&object) else { continue };
+                progress.awaiting("removing Istio", Some(reference.label()));
+                match api.remove(&reference, None, REMOVED_WITHIN).await? {
+                    Removal::Gone => removed.push(reference.label()),
+                    Removal::Absent | Removal::AnotherOne => {}
+                    Removal::Lingers => {
+                        let text = format!("{} is still being deleted", reference.label());
+                        return Err(ClusterError::Api(ApiError::Unexpected(text)));
+                    }
+                }
+            }
+            // What istiod puts into every namespace goes with it.
+            for map in api.list(&Gvk::new("", "v1", "ConfigMap"), None, "istio.io/config=true").await? {
+                let reference = ObjectRef::new("v1", "ConfigMap", meta::namespace(&map), meta::name(&map));
+                if meta::name(&map) == "istio-ca-root-cert" && api.delete(&reference, None).await? {
+                    removed.push(reference.label());
+                }
+            }
+            Ok(removed)
         })
     }
 
@@ -237,8 +318,21 @@ impl Provider for Embedded {
         Box::pin(async move { self.acknowledged(&wanted, patience).await })
     }
 
+    fn facts(&self) -> BoxFuture<'_, Value> {
+        Box::pin(async {
+            let standing = match probe(&self.paths).await {
+                DaemonStanding::Running(record) => record,
+                other => return json!({"standing": why_down(&other)}),
+            };
+            let client = Client::new(&standing.admin_socket);
+            let status = client.status().await.map_or_else(|error| json!(error.to_string()), |status| json!(status));
+            let mesh = client.mesh::<Value>().await.unwrap_or_else(|error| json!(error.to_string()));
+            json!({"standing": "runs", "record": standing, "status": status, "mesh": mesh})
+        })
+    }
+
     fn processes(&self) -> BoxFuture<'_, Result<Vec<u32>, ClusterError>> {
-        Box::pin(async { Ok(self.pids().await) })
+        Box::pin(async { Ok(self.pids()) })
     }
 
     fn direct_addresses(&self) -> BoxFuture<'_, Result<Vec<String>, ClusterError>> {
@@ -259,6 +353,23 @@ impl From<AdminError> for ClusterError {
             }
         }
     }
+}
+
+/// One of the mesh's objects, compared with how it was installed.
+enum Look {
+    Missing { label: String, object: Value },
+    Same(Value),
+    Changed { label: String, object: Value, live: Value, fields: Vec<String> },
+}
+
+async fn look_at(api: &Api, object: Value) -> Result<Look, ClusterError> {
+    let Some(reference) = ObjectRef::of(&object) else {
+        return Err(ApiError::Unexpected("an object of the mesh has no name".to_owned()).into());
+    };
+    let label = reference.label();
+    let Some(live) = api.get(&reference).await? else { return Ok(Look::Missing { label, object }) };
+    let fields = api.deviations(&object, &live).await?;
+    Ok(if fields.is_empty() { Look::Same(live) } else { Look::Changed { label, object, live, fields } })
 }
 
 /// What an installation of the mesh leaves behind.

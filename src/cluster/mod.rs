@@ -7,9 +7,13 @@
 mod api;
 mod apply;
 pub mod embedded;
+mod exact;
 mod provider;
+mod removal;
+mod survey;
 
 pub use api::{Api, ApiError, ObjectRef, Watched};
 pub use apply::{Applied, Comparison};
-
-pub use provider::{ClusterChoice, ClusterError, Gate, Provider, RouteVersion, Standing};
+pub use provider::{ClusterChoice, ClusterError, Gate, MeshStanding, Provider, RouteVersion, Standing};
+pub use removal::Removal;
+pub use survey::Kind;

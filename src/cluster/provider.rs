@@ -53,6 +53,25 @@ pub enum Standing {
     Down(String),
 }
 
+/// How much of a mesh is there.
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct MeshStanding {
+    /// Its objects, as they are.
+    pub objects: Vec<Value>,
+    /// Objects that are missing, by label.
+    pub missing: Vec<String>,
+    /// Objects that somebody changed: label and fields.
+    pub changed: Vec<String>,
+}
+
+impl MeshStanding {
+    /// Whether the mesh is whole and as it was installed.
+    pub fn is_whole(&self) -> bool {
+        self.missing.is_empty() && self.changed.is_empty()
+    }
+}
+
 /// A route object and the version of it that must be live.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RouteVersion {
@@ -129,16 +148,25 @@ pub trait Provider: Send + Sync {
     /// Starts it, or mends what does not run, and waits until its API answers.
     fn start<'a>(&'a self, progress: &'a Progress) -> BoxFuture<'a, Result<(), ClusterError>>;
 
-    /// Stops it and waits until its processes are gone; what could not be ended is named.
+    /// Stops it and waits until its processes are gone, those too that an earlier run left behind; what could not be
+    /// ended is named.
     fn stop(&self) -> BoxFuture<'_, Result<Vec<String>, ClusterError>>;
 
     /// What the output calls its mesh, such as `Istio 1.12.7 semantics (embedded mesh)`.
     fn mesh_name(&self, release: &str) -> String;
 
-    /// What is missing of the mesh, by name; nothing when it is installed.
-    fn probe_mesh<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, Result<Vec<String>, ClusterError>>;
+    /// What is there of the mesh, what is missing, and what was changed.
+    fn probe_mesh<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, Result<MeshStanding, ClusterError>>;
 
-    /// Installs what is missing and returns the objects that it made.
+    /// Takes the mesh away again, as far as the lab installed it, and waits until it is gone; returns what was removed,
+    /// by label.
+    fn remove_mesh<'a>(
+        &'a self,
+        api: &'a Api,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<Vec<String>, ClusterError>>;
+
+    /// Installs what is missing, mends what was changed, and returns the objects that it made.
     fn install_mesh<'a>(
         &'a self,
         api: &'a Api,
@@ -160,6 +188,9 @@ pub trait Provider: Send + Sync {
         routes: &'a [RouteVersion],
         patience: Duration,
     ) -> BoxFuture<'a, Result<Gate, ClusterError>>;
+
+    /// What it tells of itself, for a person who looks for a fault: addresses, processes, what proxies have acknowledged.
+    fn facts(&self) -> BoxFuture<'_, Value>;
 
     /// The processes that it runs, as far as they are on this machine.
     fn processes(&self) -> BoxFuture<'_, Result<Vec<u32>, ClusterError>>;

@@ -10,6 +10,7 @@
 mod child;
 mod executable;
 mod identity;
+pub mod kin;
 pub mod lifeline;
 mod sandbox;
 

@@ -1,4 +1,4 @@
-//! The object of a manifest is as the manifest says, applied as `kubectl apply` applies.
+//! The object of a manifest is as the manifest says: applied as `kubectl apply` applies, and free of what others added.
 
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ pub(super) async fn apply(spec: &Apply, world: &World<'_>) -> Result<Change, Fai
     let manifest = world.object(&spec.manifest)?;
     refuse_unknown_fields(spec, &manifest)?;
     let api = world.api().await?;
-    let applied = api.apply(&manifest).await.map_err(|error| {
+    let applied = api.restore(&manifest).await.map_err(|error| {
         let label = ObjectRef::of(&manifest).map(|reference| reference.label()).unwrap_or_default();
         let mut failure = Failure::from(error);
         if failure.reason == Reason::ApplyRefused {

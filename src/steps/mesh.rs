@@ -9,14 +9,20 @@ use crate::ui::plural;
 
 pub(super) async fn probe(spec: &MeshSpec, world: &World<'_>) -> Result<Probe, Failure> {
     let api = world.api().await?;
-    let missing = world.provider.probe_mesh(&api).await?;
+    let standing = world.provider.probe_mesh(&api).await?;
     let name = world.provider.mesh_name(&spec.istio);
-    if missing.is_empty() {
-        return Ok(Probe::Satisfied(Seen::new(name.clone(), json!({"mesh": name}))));
+    if standing.is_whole() {
+        return Ok(Probe::Satisfied(Seen::new(name.clone(), json!({"mesh": name})).with_objects(standing.objects)));
     }
-    let mut failure =
-        Failure::new(Reason::MeshNotReady, format!("{} of the mesh missing", plural(missing.len() as u64, "object")));
-    failure.observed = missing;
+    let mut failure = if standing.missing.is_empty() {
+        let changed = plural(standing.changed.len() as u64, "object");
+        Failure::new(Reason::ObjectChanged, format!("{changed} of the mesh not as installed"))
+    } else {
+        let missing = plural(standing.missing.len() as u64, "object");
+        Failure::new(Reason::MeshNotReady, format!("{missing} of the mesh missing"))
+    };
+    failure.observed = standing.missing;
+    failure.observed.extend(standing.changed);
     Ok(Probe::Needed(failure))
 }
 
