@@ -5,14 +5,17 @@ use super::context::Context;
 use super::session::{load_for_teardown, provider, runtime};
 use crate::cluster::ClusterChoice;
 use crate::doctor::Failure;
-use crate::run::{Report, Teardown};
-use crate::state::Lock;
-use crate::steps::work_files;
+use crate::run::{Bundle, Report, Teardown};
+use crate::state::{Home, HomeError, Lock, StageStanding, State};
 use crate::ui::{Mark, home_relative};
 
 /// Takes the lab down: stops everything, removes what is the lab's, and names what is left
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+What others have made in the lab's own cluster goes with it, but a copy is kept in the home (not with `--force`). With
+`--keep-cluster` such objects stay, and so do ones of the lab that somebody has changed since, unless `--force`. After a
+failure a bundle of what explains it is made before anything goes (`canary-lab diagnose` makes one at any time).
+
 Examples:
   canary-lab down --dry-run        lists what would go
   canary-lab down                  models, caches and the record of runs stay for the next `up`
@@ -27,12 +30,31 @@ pub(super) struct Args {
     #[arg(long)]
     keep_cluster: bool,
 
+    /// Remove also what others have made or changed, and keep no copies
+    #[arg(long)]
+    force: bool,
+
     /// List what would be removed, and remove nothing
     #[arg(long)]
     dry_run: bool,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
+    take_down(args, context, "\nThe lab is down; nothing of it runs.")
+}
+
+/// `reset` to before the first stage: all goes but models, caches and the record of runs.
+pub(super) fn to_the_start(force: bool, dry_run: bool, context: &mut Context) -> Result<(), Failure> {
+    let args = Args { purge: false, keep_cluster: false, force, dry_run };
+    let next = format!("canary-lab{} up", context.home_words());
+    take_down(
+        &args,
+        context,
+        &format!("\nThe lab is as before its first stage; models and downloads are kept.\n  Go on          {next}"),
+    )
+}
+
+fn take_down(args: &Args, context: &mut Context, farewell: &str) -> Result<(), Failure> {
     let home = context.home()?;
     if !home.root().is_dir() {
         return match context.output {
@@ -41,24 +63,39 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
         };
     }
     let lock = Lock::take(&home, "down", (context.io.clock)())?;
+    home.sweep();
     let (provider, _) = provider(&ClusterChoice::Auto, &home, context)?;
     let mut state = load_for_teardown(&home, context)?;
     let lab = context.lab()?;
+    let runtime = runtime()?;
+    if !args.dry_run && has_failed(&state) {
+        let bundle = Bundle {
+            home: &home,
+            provider: provider.as_ref(),
+            environment: &context.io.environment,
+            clock: context.io.clock,
+        };
+        let path = bundle_path(&home, args.purge, (context.io.clock)())?;
+        let packed = runtime.block_on(bundle.write(&path))?;
+        let shown = home_relative(&packed.path, context.user_home().as_deref());
+        context.remark(&format!("a stage has failed; what explains it is kept in {shown}"))?;
+    }
     let mut teardown = Teardown {
+        lab: &lab,
         home: &home,
         provider: provider.as_ref(),
         state: &mut state,
-        work_files: work_files(&lab, &provider.models_on_node()),
         purge: args.purge,
         keep_cluster: args.keep_cluster,
+        force: args.force,
+        clock: context.io.clock,
     };
-    let runtime = runtime()?;
     let report = if args.dry_run { runtime.block_on(teardown.plan()) } else { runtime.block_on(teardown.carry_out()) }?;
     drop(lock);
     if context.output == Output::Json {
         context.say_json(&report)?;
     } else {
-        show(context, &report, args.dry_run)?;
+        show(context, &report, args.dry_run, farewell)?;
     }
     match report.failure() {
         Some(failure) if !args.dry_run => Err(failure),
@@ -66,7 +103,23 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     }
 }
 
-fn show(context: &mut Context, report: &Report, dry_run: bool) -> Result<(), Failure> {
+/// Whether a stage failed when it was tried last.
+fn has_failed(state: &State) -> bool {
+    state.stages.values().any(|record| record.standing == StageStanding::Failed)
+}
+
+/// Where the bundle of a lab that goes is kept; earlier ones go when everything is to go.
+fn bundle_path(home: &Home, purge: bool, now: jiff::Timestamp) -> Result<std::path::PathBuf, Failure> {
+    let folder = home.diagnostics();
+    let failed = |source| Failure::from(HomeError::NotWritable { path: folder.clone(), source });
+    if purge {
+        home.discard(&folder).map_err(failed)?;
+    }
+    std::fs::create_dir_all(&folder).map_err(failed)?;
+    Ok(folder.join(Bundle::name(now)))
+}
+
+fn show(context: &mut Context, report: &Report, dry_run: bool, farewell: &str) -> Result<(), Failure> {
     let (paint, user_home) = (context.paint_out(), context.user_home());
     let short = |line: &str| match &user_home {
         Some(user_home) => home_relative(std::path::Path::new(line), Some(user_home)),
@@ -80,7 +133,7 @@ fn show(context: &mut Context, report: &Report, dry_run: bool) -> Result<(), Fai
         context.say(&format!("{} kept {}", paint.mark(Mark::Quiet), short(line)))?;
     }
     if !dry_run && report.leftovers.is_empty() {
-        context.say("\nThe lab is down; nothing of it runs.")?;
+        context.say(farewell)?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@
 mod completions;
 mod context;
 mod daemon;
+mod diagnose;
 mod doctor;
 mod down;
 mod env;
@@ -18,6 +19,7 @@ mod models;
 mod payload;
 mod proxy;
 mod request;
+mod reset;
 mod session;
 mod shell;
 mod status;
@@ -93,7 +95,9 @@ enum Command {
     Doctor(doctor::Args),
     Ls(ls::Args),
     Export(export::Args),
+    Reset(reset::Args),
     Down(down::Args),
+    Diagnose(diagnose::Args),
     Models(models::Args),
     Completions(completions::Args),
     #[command(hide = true)]
@@ -128,7 +132,9 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, mut io: Io) -> u8 {
         Command::Doctor(args) => doctor::run(&args, &mut context),
         Command::Ls(args) => ls::run(&args, &mut context),
         Command::Export(args) => export::run(&args, &mut context),
+        Command::Reset(args) => reset::run(&args, &mut context),
         Command::Down(args) => down::run(&args, &mut context),
+        Command::Diagnose(args) => diagnose::run(&args, &mut context),
         Command::Models(args) => models::run(&args, &mut context),
         Command::Completions(args) => completions::run(&args, &mut context, &mut Cli::command()),
         Command::Gateway(_) => return proxy::run(proxy::Role::Gateway, &mut context),

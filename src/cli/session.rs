@@ -1,4 +1,4 @@
-//! What `up` and `verify` share: home, lock, state, cluster, journal and screen.
+//! What `up`, `verify` and `reset` share: home, lock, state, cluster, journal and screen.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use crate::cluster::embedded::Embedded;
 use crate::cluster::{ClusterChoice, Provider};
 use crate::doctor::{Failure, Reason};
 use crate::lab::Lab;
-use crate::run::{Engine, Interrupt, Journal, Summary};
+use crate::run::{Engine, Interrupt, Journal};
 use crate::state::{Home, Loaded, Lock, State, StateFile};
 use crate::ui::{Mark, Screen, home_relative};
 
@@ -35,6 +35,7 @@ impl Session {
         let (provider, why_provider) = provider(choice, &home, context)?;
         home.prepare()?;
         let lock = Lock::take(&home, command, (context.io.clock)())?;
+        home.sweep();
         let state = load_or_set_aside(&home, &lab, context)?;
         if state.lab != lab.spec.name {
             return Err(Failure::new(Reason::HomeOtherLab, format!("this home holds the lab `{}`", state.lab))
@@ -44,11 +45,11 @@ impl Session {
     }
 
     /// Runs the engine with a screen, listening to signals.
-    pub(super) fn drive(
+    pub(super) fn drive<T>(
         &mut self,
         context: &mut Context,
-        work: impl AsyncFnOnce(&mut Engine<'_>, &mut Screen<'_>, &mut Interrupt) -> Result<Summary, Failure>,
-    ) -> Result<Summary, Failure> {
+        work: impl AsyncFnOnce(&mut Engine<'_>, &mut Screen<'_>, &mut Interrupt) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let runtime = runtime()?;
         let mut journal = Journal::begin(&self.home, context.io.clock)?;
         let (paint, width) = (context.paint_out(), context.width());

@@ -7,12 +7,14 @@ use serde_json::{Value, json};
 
 use super::Output;
 use super::context::Context;
+use super::session::{provider, runtime};
+use crate::cluster::{ClusterChoice, Standing};
 use crate::doctor::Failure;
 use crate::lab::{Lab, StageSpec};
-use crate::state::{Loaded, StageRecord, StageStanding, State, StateFile};
+use crate::state::{Home, Loaded, StageRecord, StageStanding, State, StateFile};
 use crate::ui::{Mark, age, home_relative};
 
-/// Shows the stages, what proved them, and how long ago; looks at records only (`verify` looks at the lab itself)
+/// Shows the stages, what proved them, and how long ago; looks at records, and whether the cluster runs (`verify` looks at the lab itself)
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 
@@ -32,13 +34,21 @@ pub(super) fn run(_args: &Args, context: &mut Context) -> Result<(), Failure> {
         }
     };
     let now = (context.io.clock)();
+    let down = why_down(&home, &state, context)?;
     if context.output == Output::Json {
-        return context.say_json(&as_json(&lab, &state, now, home.root()));
+        return context.say_json(&as_json(&lab, &state, now, home.root(), down.is_none()));
     }
     let paint = context.paint_out();
     let shown_home = home_relative(home.root(), context.user_home().as_deref());
     let provider = state.provider.as_deref().unwrap_or("none yet");
     context.say(&format!("lab {}   cluster {provider}", lab.spec.name))?;
+    if let Some(why) = down.filter(|_| state.provider.is_some()) {
+        let mark = context.paint_out().mark(Mark::Warning);
+        context.say(&format!(
+            "{mark} the cluster does not run: {why}; `canary-lab{} up` starts it",
+            context.home_words()
+        ))?;
+    }
     context.say(&format!("home {shown_home}\n"))?;
     let count = lab.spec.stages.len();
     for (index, stage) in lab.spec.stages.iter().enumerate() {
@@ -53,6 +63,18 @@ pub(super) fn run(_args: &Args, context: &mut Context) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Why the cluster does not run, if it does not.
+fn why_down(home: &Home, state: &State, context: &Context) -> Result<Option<String>, Failure> {
+    if state.provider.is_none() {
+        return Ok(Some("none was started".to_owned()));
+    }
+    let (provider, _) = provider(&ClusterChoice::Auto, home, context)?;
+    Ok(match runtime()?.block_on(provider.probe())? {
+        Standing::Runs { .. } => None,
+        Standing::Down(why) => Some(why),
+    })
 }
 
 fn mark_of(standing: StageStanding) -> Mark {
@@ -76,7 +98,7 @@ fn since(then: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(then)).unwrap_or_default()
 }
 
-fn as_json(lab: &Lab, state: &State, now: Timestamp, home: &std::path::Path) -> Value {
+fn as_json(lab: &Lab, state: &State, now: Timestamp, home: &std::path::Path, running: bool) -> Value {
     let stage = |stage: &StageSpec| {
         let record = state.stages.get(&stage.id);
         json!({
@@ -89,7 +111,7 @@ fn as_json(lab: &Lab, state: &State, now: Timestamp, home: &std::path::Path) -> 
         })
     };
     json!({
-        "lab": lab.spec.name, "home": home, "provider": state.provider, "cluster": state.cluster,
+        "lab": lab.spec.name, "home": home, "provider": state.provider, "cluster": state.cluster, "running": running,
         "stages": lab.spec.stages.iter().map(stage).collect::<Vec<_>>(),
         "inventory": state.inventory,
     })

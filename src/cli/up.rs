@@ -2,9 +2,10 @@
 
 use super::Output;
 use super::context::Context;
+use super::reset::stage_position;
 use super::session::Session;
 use crate::cluster::ClusterChoice;
-use crate::doctor::{Failure, Reason};
+use crate::doctor::{Failure, Next};
 use crate::run::{Engine, Interrupt, Summary};
 use crate::ui::{Screen, duration, home_relative, plural};
 use std::time::Duration;
@@ -32,12 +33,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     let lab = context.lab()?;
     let until = match &args.until {
         None => lab.spec.stages.len() - 1,
-        Some(id) => lab.position(id).ok_or_else(|| {
-            let near = lab.nearest_stage(id).map(|near| format!("did you mean `{near}`?"));
-            let failure = Failure::new(Reason::StageUnknown, format!("there is no stage `{id}`"));
-            let failure = near.into_iter().fold(failure, Failure::observed);
-            failure.observed(format!("stages: {}", lab.stage_ids().join(", ")))
-        })?,
+        Some(id) => stage_position(&lab, id)?,
     };
     let choice = args.cluster.clone();
     let mut session = Session::begin(context, lab, "up", &choice)?;
@@ -67,7 +63,7 @@ fn finish(context: &mut Context, session: &Session, summary: &Summary, until: us
         context.say_json(summary)?;
     }
     if let Some(failure) = summary.failure() {
-        return Err(failure.clone());
+        return Err(with_bundle(failure.clone(), context));
     }
     if context.output == Output::Json {
         return Ok(());
@@ -91,4 +87,14 @@ fn finish(context: &mut Context, session: &Session, summary: &Summary, until: us
         context.say(&format!("  {label:<14} {}", paint.command(&command)))?;
     }
     Ok(())
+}
+
+/// Names the command that packs what explains a failure of a stage.
+fn with_bundle(mut failure: Failure, context: &Context) -> Failure {
+    failure.next = failure.next_steps();
+    failure.next.push(Next {
+        command: format!("canary-lab{} diagnose", context.home_words()),
+        effect: "packs logs, events and objects into one file, for whoever helps".to_owned(),
+    });
+    failure
 }

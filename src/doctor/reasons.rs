@@ -294,6 +294,8 @@ reasons! {
 
     Leftovers "LEFTOVERS" Teardown "something changed while the lab was taken down, or belongs to someone else"
         ["canary-lab down" => "tries once more"];
+    NotOurs "NOT_OURS" Teardown "objects that the lab did not make stand in a namespace that is to go, and would go with it"
+        ["kubectl get all,cm,secret -n NAMESPACE" => "shows them", "canary-lab reset --force" => "removes them as well"];
 
     Interrupted "INTERRUPTED" Interrupted "stopped from the keyboard or by a signal"
         ["canary-lab up" => "goes on from here"];

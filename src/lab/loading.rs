@@ -50,6 +50,14 @@ impl Lab {
         nearest(id, &ids).map(str::to_owned)
     }
 
+    /// The position of the first stage that makes an object of the lab's own; what comes before is cluster, mesh and models.
+    pub fn first_with_objects(&self) -> usize {
+        let makes = |stage: &StageSpec| {
+            stage.steps.iter().any(|step| matches!(step, StepSpec::Namespace(_) | StepSpec::Apply(_)))
+        };
+        self.spec.stages.iter().position(makes).unwrap_or(self.spec.stages.len())
+    }
+
     /// The manifests that a stage applies, in order.
     pub fn applied_by<'a>(&'a self, stage: &'a StageSpec) -> impl Iterator<Item = &'a Manifest> {
         stage.steps.iter().filter_map(|step| match step {

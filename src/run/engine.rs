@@ -163,16 +163,42 @@ impl Engine<'_> {
         screen: &mut Screen<'_>,
         interrupt: &mut Interrupt,
     ) -> Result<Summary, Failure> {
+        self.begin(if mode == Mode::Up { "up" } else { "verify" }, until)?;
+        let summary = self.stages(mode, until, &Memory::default(), screen, interrupt).await?;
+        self.end(summary.failure())?;
+        Ok(summary)
+    }
+
+    /// Tells that a run begins.
+    pub(super) fn begin(&mut self, command: &str, until: usize) -> Result<(), Failure> {
+        Ok(self.journal.record(&Event::RunStarted {
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            lab: self.lab.spec.name.clone(),
+            command: command.to_owned(),
+            until: self.lab.spec.stages[until].id.clone(),
+            provider: self.provider.name().to_owned(),
+        })?)
+    }
+
+    /// Tells that a run has ended.
+    pub(super) fn end(&mut self, failure: Option<&Failure>) -> Result<(), Failure> {
+        Ok(self.journal.record(&Event::RunEnded {
+            exit: failure.map_or(0, Failure::exit_code),
+            reason: failure.map(|failure| failure.reason.id().to_owned()),
+        })?)
+    }
+
+    /// Works through the stages up to and including `until`.
+    pub(super) async fn stages(
+        &mut self,
+        mode: Mode,
+        until: usize,
+        memory: &Memory,
+        screen: &mut Screen<'_>,
+        interrupt: &mut Interrupt,
+    ) -> Result<Summary, Failure> {
         let started = Instant::now();
         let lab = self.lab;
-        self.journal.record(&Event::RunStarted {
-            program: env!("CARGO_PKG_VERSION").to_owned(),
-            lab: lab.spec.name.clone(),
-            command: if mode == Mode::Up { "up" } else { "verify" }.to_owned(),
-            until: lab.spec.stages[until].id.clone(),
-            provider: self.provider.name().to_owned(),
-        })?;
-        let memory = Memory::default();
         let mut summary = Summary { run: self.journal.number(), stages: Vec::new(), seconds: 0.0 };
         let of = lab.spec.stages.len();
         for (position, stage) in lab.spec.stages.iter().enumerate().take(until + 1) {
@@ -189,7 +215,7 @@ impl Engine<'_> {
             }
             let begun = Instant::now();
             screen.begin(stage.title.clone(), self.typical(stage)).map_err(screen_gone)?;
-            let result = self.stage(mode, position, stage, &memory, screen, interrupt).await?;
+            let result = self.stage(mode, position, stage, memory, screen, interrupt).await?;
             let took = begun.elapsed();
             let (mark, text) = match &result.outcome {
                 StageOutcome::Failed { failure } => (Mark::Failed, failure.headline.as_str()),
@@ -206,11 +232,6 @@ impl Engine<'_> {
             }
         }
         summary.seconds = started.elapsed().as_secs_f64();
-        let failure = summary.failure();
-        self.journal.record(&Event::RunEnded {
-            exit: failure.map_or(0, Failure::exit_code),
-            reason: failure.map(|failure| failure.reason.id().to_owned()),
-        })?;
         Ok(summary)
     }
 
@@ -242,8 +263,7 @@ impl Engine<'_> {
             && failure.reason == Reason::Interrupted
         {
             screen.clear().map_err(screen_gone)?;
-            self.journal
-                .record(&Event::RunEnded { exit: failure.exit_code(), reason: Some(failure.reason.id().to_owned()) })?;
+            self.end(Some(failure))?;
             return Err(failure.clone());
         }
         let mut summary = match &done {
@@ -304,6 +324,7 @@ impl Engine<'_> {
         interrupt: &mut Interrupt,
     ) -> Result<(), Failure> {
         let (progress, mut notes) = Progress::channel();
+        let mut found: Option<Failure> = None;
         for (index, step) in stage.steps.iter().enumerate() {
             let kind = steps::kind(step);
             let plan = Plan::new(self.lab, self.state);
@@ -314,36 +335,51 @@ impl Engine<'_> {
                 self.done(stage, index, kind, StepOutcome::Superseded)?;
                 continue;
             }
-            let world = World {
-                lab: self.lab,
-                home: self.home,
-                provider: self.provider,
-                environment: self.environment,
-                progress: progress.clone(),
-                stage: position,
-                routes_changed_since: plan.routes_changed_by(position).is_some(),
-                memory,
-            };
+            let changed_by = plan.routes_changed_by(position).map(str::to_owned);
+            if mode == Mode::Up && changed_by.is_some() && matches!(step, StepSpec::Predict(_)) {
+                self.mend_ahead(position, memory, &progress, &mut notes, screen, interrupt).await?;
+            }
+            let world = self.world(position, changed_by.is_some(), memory, progress.clone());
+            if found.is_some() && steps::only_judges(step) {
+                continue;
+            }
             world.progress.awaiting(steps::subject(step, &world), None);
             let probe = drive(steps::probe(step, &world), screen, &mut notes, interrupt).await??;
             let (outcome, seen) = match probe {
-                Probe::Satisfied(seen) => (StepOutcome::Satisfied, seen),
-                Probe::Judge => {
-                    let seen = drive(steps::judge(step, &world), screen, &mut notes, interrupt).await??;
-                    (StepOutcome::Judged, seen)
+                Probe::Satisfied(seen) if memory.was_mended(position, index) => {
+                    work.changed = true;
+                    (StepOutcome::Changed, seen)
                 }
-                Probe::Needed(failure) if mode == Mode::Verify => return Err(failure),
-                Probe::Needed(failure) => {
-                    if failure.reason == Reason::ObjectMissing {
-                        self.intend(step)?;
+                Probe::Satisfied(seen) => (StepOutcome::Satisfied, seen),
+                Probe::Judge => match drive(steps::judge(step, &world), screen, &mut notes, interrupt).await? {
+                    Ok(seen) => (StepOutcome::Judged, seen),
+                    Err(failure) if mode == Mode::Up && steps::can_mend(step, &failure) => {
+                        self.changing(&stage.id, index, kind, failure.headline)?;
+                        let change = drive(steps::apply(step, &world), screen, &mut notes, interrupt).await??;
+                        let mut seen = drive(steps::judge(step, &world), screen, &mut notes, interrupt).await??;
+                        seen.text = [change.text, seen.text].into_iter().flatten().reduce(|a, b| format!("{a}\n{b}"));
+                        work.changed = true;
+                        (StepOutcome::Changed, seen)
                     }
-                    let why = failure.headline;
-                    self.journal.record(&Event::StepChanging {
-                        stage: stage.id.clone(),
-                        step: index,
-                        kind: kind.to_owned(),
-                        why,
-                    })?;
+                    Err(failure) => return Err(failure),
+                },
+                // Whatever else of the stage is not as it was is named too; to judge it by what it does is idle then.
+                Probe::Needed(failure) if mode == Mode::Verify => {
+                    if hides_the_rest(failure.reason) {
+                        return Err(failure);
+                    }
+                    match &mut found {
+                        None => found = Some(failure),
+                        Some(first) => {
+                            first.observed.push(failure.headline);
+                            first.observed.extend(failure.observed);
+                        }
+                    }
+                    continue;
+                }
+                Probe::Needed(failure) => {
+                    self.intend(step, &failure)?;
+                    self.changing(&stage.id, index, kind, failure.headline)?;
                     let change = drive(steps::apply(step, &world), screen, &mut notes, interrupt).await??;
                     self.remember_files(change.kept_files)?;
                     let mut seen = drive(steps::judge(step, &world), screen, &mut notes, interrupt).await??;
@@ -355,7 +391,81 @@ impl Engine<'_> {
             };
             self.account(stage, step, index, outcome, seen, work)?;
         }
-        Ok(())
+        found.map_or(Ok(()), Err)
+    }
+
+    /// Puts back what later stages applied and somebody has changed since, before a step of an earlier stage judges by
+    /// requests: these follow the routes of the last stage that was begun.
+    async fn mend_ahead(
+        &mut self,
+        position: usize,
+        memory: &Memory,
+        progress: &Progress,
+        notes: &mut UnboundedReceiver<LiveNote>,
+        screen: &mut Screen<'_>,
+        interrupt: &mut Interrupt,
+    ) -> Result<(), Failure> {
+        let lab = self.lab;
+        let mut last = position;
+        for (later, stage) in lab.spec.stages.iter().enumerate().skip(position + 1) {
+            if !self.state.stages.contains_key(&stage.id) {
+                continue;
+            }
+            last = later;
+            for (index, step) in stage.steps.iter().enumerate() {
+                let counts = matches!(step, StepSpec::Namespace(_) | StepSpec::Apply(_) | StepSpec::Rollout(_));
+                if !counts || Plan::new(lab, self.state).superseded_by(later, step).is_some() {
+                    continue;
+                }
+                let world = self.world(later, false, memory, progress.clone());
+                world.progress.awaiting(steps::subject(step, &world), None);
+                let needed = match drive(steps::probe(step, &world), screen, notes, interrupt).await?? {
+                    Probe::Needed(failure) => failure,
+                    Probe::Satisfied(_) => continue,
+                    Probe::Judge => match drive(steps::judge(step, &world), screen, notes, interrupt).await? {
+                        Err(failure) if steps::can_mend(step, &failure) => failure,
+                        // Its own stage judges it; here it only had to be waited for.
+                        _ => continue,
+                    },
+                };
+                self.intend(step, &needed)?;
+                self.changing(&stage.id, index, steps::kind(step), needed.headline)?;
+                let change = drive(steps::apply(step, &world), screen, notes, interrupt).await??;
+                self.remember(stage, change.created, Creator::Lab)?;
+                memory.mended(later, index);
+            }
+        }
+        let world = self.world(last, false, memory, progress.clone());
+        drive(steps::await_routes(&world), screen, notes, interrupt).await?
+    }
+
+    /// Tells that a step is about to change something.
+    fn changing(&mut self, stage: &str, step: usize, kind: &str, why: String) -> Result<(), Failure> {
+        let event = Event::StepChanging { stage: stage.to_owned(), step, kind: kind.to_owned(), why };
+        Ok(self.journal.record(&event)?)
+    }
+
+    /// What a step of the stage at `position` may look at and change.
+    pub(super) fn world<'w>(
+        &self,
+        position: usize,
+        routes_changed_since: bool,
+        memory: &'w Memory,
+        progress: Progress,
+    ) -> World<'w>
+    where
+        Self: 'w,
+    {
+        World {
+            lab: self.lab,
+            home: self.home,
+            provider: self.provider,
+            environment: self.environment,
+            progress,
+            stage: position,
+            routes_changed_since,
+            memory,
+        }
     }
 
     /// Takes what a step has shown into records and summary.
@@ -374,8 +484,10 @@ impl Engine<'_> {
             self.journal
                 .record(&Event::Warning { reason: warning.reason.id().to_owned(), text: warning.headline.clone() })?;
         }
-        if let StepSpec::Cluster(_) = step {
-            self.same_cluster_or_forget(&seen.facts)?;
+        match step {
+            StepSpec::Cluster(_) => self.same_cluster_or_forget(&seen.facts)?,
+            StepSpec::WorkFolder => self.remember_written(&seen.facts)?,
+            _ => {}
         }
         self.remember(stage, seen.objects, Creator::Learner)?;
         work.evidence.push(json!({"step": index, "kind": kind, "outcome": outcome, "seen": seen.facts}));
@@ -392,7 +504,7 @@ impl Engine<'_> {
         Ok(self.journal.record(&Event::StepDone { stage: stage.id.clone(), step, kind: kind.to_owned(), outcome })?)
     }
 
-    fn save(&self) -> Result<(), Failure> {
+    pub(super) fn save(&self) -> Result<(), Failure> {
         Ok(StateFile::of(self.home).save(self.state)?)
     }
 
@@ -411,26 +523,32 @@ impl Engine<'_> {
         self.save()
     }
 
-    /// Notes the object that is about to be made, so that it is known as the lab's even if the run ends before it is
-    /// in the inventory.
-    fn intend(&mut self, step: &StepSpec) -> Result<(), Failure> {
-        let label = match step {
-            StepSpec::Apply(apply) => self.lab.manifests.get(&apply.manifest).map(|manifest| manifest.key.label()),
-            StepSpec::Namespace(spec) => Some(format!("Namespace {}", spec.name)),
-            _ => None,
-        };
-        match label {
-            Some(label) if !self.state.intended.contains(&label) => {
-                self.state.intended.push(label);
-                self.save()
+    /// Notes the objects that are about to be made, so that they are known as the lab's even if the run ends before they
+    /// are in the inventory.
+    fn intend(&mut self, step: &StepSpec, missing: &Failure) -> Result<(), Failure> {
+        let labels = match step {
+            StepSpec::Apply(apply) if missing.reason == Reason::ObjectMissing => {
+                self.lab.manifests.get(&apply.manifest).map(|manifest| manifest.key.label()).into_iter().collect()
             }
-            _ => Ok(()),
+            StepSpec::Namespace(spec) if missing.reason == Reason::ObjectMissing => {
+                vec![format!("Namespace {}", spec.name)]
+            }
+            // What is missing of the mesh is named one by one.
+            StepSpec::Mesh(_) if missing.reason == Reason::MeshNotReady => missing.observed.clone(),
+            _ => Vec::new(),
+        };
+        let before = self.state.intended.len();
+        for label in labels {
+            if !self.state.intended.contains(&label) {
+                self.state.intended.push(label);
+            }
         }
+        if self.state.intended.len() == before { Ok(()) } else { self.save() }
     }
 
     /// Puts objects into the inventory; ones that nobody intended are their `creator`'s.
     fn remember(&mut self, stage: &StageSpec, objects: Vec<Value>, creator: Creator) -> Result<(), Failure> {
-        let before = self.state.inventory.len();
+        let before = (self.state.inventory.clone(), self.state.intended.len());
         for object in objects {
             let Some(gvk) = Gvk::of(&object) else { continue };
             let mut item = Item {
@@ -453,7 +571,7 @@ impl Engine<'_> {
             }
             self.state.remember(item);
         }
-        if self.state.inventory.len() == before { Ok(()) } else { self.save() }
+        if before == (self.state.inventory.clone(), self.state.intended.len()) { Ok(()) } else { self.save() }
     }
 
     fn remember_files(&mut self, kept: Vec<(String, String)>) -> Result<(), Failure> {
@@ -461,6 +579,17 @@ impl Engine<'_> {
             return Ok(());
         }
         self.state.kept_files.extend(kept.into_iter().map(|(was, is)| Place { was, is }));
+        self.save()
+    }
+
+    /// Notes what the lab's files in the work folder are, so that a changed one is told from the lab's when they go.
+    fn remember_written(&mut self, facts: &Value) -> Result<(), Failure> {
+        let files = facts["files"].as_object().into_iter().flatten();
+        let files = files.filter_map(|(name, digest)| Some((name.clone(), digest.as_str()?.to_owned()))).collect();
+        if self.state.work_files == files {
+            return Ok(());
+        }
+        self.state.work_files = files;
         self.save()
     }
 
@@ -482,7 +611,7 @@ fn hides_the_rest(reason: Reason) -> bool {
 }
 
 /// Drives work to its end while the live line is drawn and signals are heard.
-async fn drive<T>(
+pub(super) async fn drive<T>(
     work: impl Future<Output = T>,
     screen: &mut Screen<'_>,
     notes: &mut UnboundedReceiver<LiveNote>,
@@ -504,6 +633,6 @@ async fn drive<T>(
 }
 
 /// A screen that cannot be written to.
-fn screen_gone(error: std::io::Error) -> Failure {
+pub(super) fn screen_gone(error: std::io::Error) -> Failure {
     Failure::new(Reason::Internal, "the output cannot be written").observed(error.to_string())
 }

@@ -12,7 +12,7 @@ pub enum Event {
         program: String,
         /// The lab.
         lab: String,
-        /// `up` or `verify`.
+        /// `up`, `verify` or `reset`.
         command: String,
         /// The last stage of the run.
         until: String,
@@ -45,6 +45,13 @@ pub enum Event {
         kind: String,
         /// Why a change is needed.
         why: String,
+    },
+    /// Something that a stage made was taken back.
+    Undone {
+        /// The stage.
+        stage: String,
+        /// What was done, a line each.
+        lines: Vec<String>,
     },
     /// Something worth knowing that stops nothing.
     Warning {

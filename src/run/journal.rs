@@ -85,6 +85,23 @@ impl Journal {
     }
 }
 
+impl Journal {
+    /// Keeps objects as they were before they went or were given another shape; nothing is written where there are none.
+    pub fn keep_objects(&self, objects: &[Value]) -> Result<Option<PathBuf>, HomeError> {
+        if objects.is_empty() {
+            return Ok(None);
+        }
+        let path = self.directory.join("objects-before.json");
+        let write = || {
+            let mut text = serde_json::to_vec_pretty(objects)?;
+            text.push(b'\n');
+            write_atomically(&path, &text)
+        };
+        write().map_err(|source| HomeError::NotWritable { path: path.clone(), source })?;
+        Ok(Some(path))
+    }
+}
+
 /// The highest number of a run so far; 0 when there was none.
 fn last_run(runs: &Path) -> io::Result<u32> {
     let numbers = std::fs::read_dir(runs)?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());

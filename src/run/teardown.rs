@@ -1,38 +1,43 @@
 //! Taking a lab down: what is ours goes, what is not is named and left.
 
-use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use futures::StreamExt;
+use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::cluster::{Api, ObjectRef, Provider, Standing, Watched};
+use super::foreign;
+use crate::cluster::{Api, Comparison, ObjectRef, Provider, Removal, Standing};
 use crate::doctor::{Failure, Reason};
-use crate::objects::Gvk;
-use crate::state::{Creator, Home, Item, State, StateFile};
+use crate::lab::{Lab, Manifest, StepSpec};
+use crate::state::{Creator, Home, HomeError, Item, State, StateFile, write_atomically};
+use crate::steps::unchanged_work_files;
 use crate::ui::plural;
 
-/// How long a namespace may take to empty itself.
-const PATIENCE: Duration = Duration::from_secs(45);
-/// Stages that stand without the lab's objects.
-const WITHOUT_OBJECTS: [&str; 5] = ["preflight", "cluster", "istio", "tunnel", "models"];
+/// How long an object may take to go, with all that depends on it.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a look for other people's objects may take before the cluster goes.
+const LOOK_WITHIN: Duration = Duration::from_secs(10);
 
 /// A lab that is to go.
 pub struct Teardown<'a> {
+    /// The lab.
+    pub lab: &'a Lab,
     /// Its home.
     pub home: &'a Home,
     /// Its cluster.
     pub provider: &'a dyn Provider,
     /// What it remembers.
     pub state: &'a mut State,
-    /// The files that the lab puts into the work folder, by name.
-    pub work_files: BTreeMap<String, Vec<u8>>,
     /// Models, caches and runs go as well.
     pub purge: bool,
     /// Only the lab's objects go; the cluster runs on.
     pub keep_cluster: bool,
+    /// What others have made or changed goes as well.
+    pub force: bool,
+    /// The time of day.
+    pub clock: fn() -> Timestamp,
 }
 
 /// What a teardown did, or would do.
@@ -52,21 +57,22 @@ impl Teardown<'_> {
         let mut report = Report::default();
         let runs = matches!(self.provider.probe().await?, Standing::Runs { .. });
         if self.keep_cluster {
-            for item in self.state.inventory.iter().rev().filter(|item| is_the_labs(item)) {
-                match item.creator {
-                    Creator::Before => report.kept.push(format!("{} (it was there before the lab)", item.label())),
-                    Creator::Lab | Creator::Learner => report.removed.push(item.label()),
+            let api = Api::connect(self.provider.kubeconfig()).await?;
+            for item in self.own_items() {
+                match self.why_it_stays(&api, &item).await? {
+                    Some(why) => report.kept.push(format!("{} ({why})", item.label())),
+                    None => report.removed.push(item.label()),
                 }
             }
             return Ok(report);
         }
         if runs {
-            let count = self.state.inventory.len() as u64;
-            report.removed.push(format!(
-                "the {} cluster with {} of the lab",
-                self.provider.name(),
-                plural(count, "object")
-            ));
+            let count = plural(self.state.inventory.len() as u64, "object");
+            report.removed.push(format!("the {} cluster with {count} of the lab", self.provider.name()));
+            for (label, why) in self.objects_of_others().await {
+                let what = if self.force { "goes with the cluster" } else { "goes with the cluster; a copy is kept" };
+                report.removed.push(format!("{label} ({why}; {what})"));
+            }
         }
         for pid in self.provider.processes().await? {
             report.removed.push(format!("process {pid}"));
@@ -85,6 +91,9 @@ impl Teardown<'_> {
             self.remove_objects(&mut report).await?;
             return Ok(report);
         }
+        if !self.force {
+            self.keep_copies().await?;
+        }
         let running = self.provider.processes().await?.len();
         report.leftovers.extend(self.provider.stop().await?);
         if running > 0 {
@@ -92,30 +101,37 @@ impl Teardown<'_> {
             report.removed.push(format!("{running} {what} of the {} cluster", self.provider.name()));
         }
         for path in self.ours() {
-            match remove(&path) {
+            match self.home.discard(&path) {
                 Ok(()) => report.removed.push(path.display().to_string()),
                 Err(error) => report.leftovers.push(format!("{}: {error}", path.display())),
             }
         }
         report.kept.extend(self.others());
-        for pid in self.provider.processes().await? {
-            report.leftovers.push(format!("process {pid}"));
-        }
+        self.audit(&mut report).await?;
         // The directories go only when nothing else is in them.
         let _ = std::fs::remove_dir(self.home.work());
         let _ = std::fs::remove_dir(self.home.root());
         Ok(report)
     }
 
-    /// Files and directories of the lab that go, children before parents; the state goes last but one, the lock last.
-    fn ours(&self) -> Vec<PathBuf> {
-        let mut paths = vec![self.home.cluster(), self.home.kubeconfig()];
-        for (name, bytes) in &self.work_files {
-            let path = self.home.work().join(name);
-            if std::fs::read(&path).is_ok_and(|found| found == *bytes) {
-                paths.push(path);
+    /// Looks once more for what should be gone: processes of the lab, whoever started them, and files.
+    async fn audit(&self, report: &mut Report) -> Result<(), Failure> {
+        for pid in self.provider.processes().await? {
+            report.leftovers.push(format!("process {pid}"));
+        }
+        for path in self.ours() {
+            let text = path.display().to_string();
+            if !report.leftovers.iter().any(|line| line.starts_with(&text)) {
+                report.leftovers.push(format!("{text}: it is there again"));
             }
         }
+        Ok(())
+    }
+
+    /// Files and directories of the lab that go; the state goes last but one, the lock last.
+    fn ours(&self) -> Vec<PathBuf> {
+        let mut paths = vec![self.home.cluster(), self.home.kubeconfig()];
+        paths.extend(unchanged_work_files(self.home, &self.state.work_files));
         if self.purge {
             paths.extend([self.home.models(), self.home.cache(), self.home.runs()]);
         }
@@ -135,6 +151,14 @@ impl Teardown<'_> {
                 kept.extend(yours.map(|path| format!("{} (yours)", path.display())));
             } else if kept_by_default.contains(&path) {
                 kept.push(format!("{} (`--purge` removes it)", path.display()));
+            } else if path == self.copies() {
+                let files = entries(&path).into_iter();
+                kept.extend(
+                    files.map(|path| format!("{} (copies of objects that were not the lab's)", path.display())),
+                );
+            } else if path == self.home.diagnostics() {
+                let files = entries(&path).into_iter();
+                kept.extend(files.map(|path| format!("{} (what explains a failure)", path.display())));
             } else {
                 kept.push(format!("{} (not the lab's, or kept aside)", path.display()));
             }
@@ -142,37 +166,158 @@ impl Teardown<'_> {
         kept
     }
 
-    /// Removes the inventory's objects, last made first, each only if it still is the one that the lab knows.
+    fn copies(&self) -> PathBuf {
+        self.home.root().join("yours")
+    }
+
+    /// The inventory's objects that belong to the lab itself, not to the cluster or the mesh that it stands on; last made
+    /// first.
+    fn own_items(&self) -> Vec<Item> {
+        let below = &self.lab.stage_ids()[..self.lab.first_with_objects()];
+        self.state.inventory.iter().rev().filter(|item| !below.contains(&item.stage.as_str())).cloned().collect()
+    }
+
+    /// Why the object of the lab's inventory is not the lab's to remove, if it is not.
+    async fn why_it_stays(&self, api: &Api, item: &Item) -> Result<Option<String>, Failure> {
+        if self.force {
+            return Ok(None);
+        }
+        if item.creator == Creator::Before {
+            return Ok(Some("it was there before the lab".to_owned()));
+        }
+        let Some(live) = api.get(&reference_of(item)).await? else { return Ok(None) };
+        if live.pointer("/metadata/uid").and_then(Value::as_str) != Some(item.uid.as_str()) {
+            return Ok(Some("somebody has made it anew since".to_owned()));
+        }
+        if item.kind == "Namespace" {
+            let kinds = api.kinds().await?;
+            let objects = api.everything(&kinds, Some(&item.name)).await?;
+            let known = foreign::of_the_lab(self.lab, &self.state.inventory);
+            let others = foreign::of_others(&objects, &known, &self.lab.spec.ingress.namespace);
+            let labels: Vec<String> =
+                others.into_iter().filter_map(ObjectRef::of).map(|reference| reference.label()).collect();
+            let stays = self.changed_in(api, &item.name).await?;
+            let held: Vec<String> = labels.into_iter().chain(stays).collect();
+            return Ok((!held.is_empty()).then(|| format!("it holds {}", held.join(", "))));
+        }
+        Ok(self.changes(api, item).await?.map(|fields| format!("changed since in {fields}")))
+    }
+
+    /// Objects of the lab in a namespace that somebody has changed.
+    async fn changed_in(&self, api: &Api, namespace: &str) -> Result<Vec<String>, Failure> {
+        let mut changed = Vec::new();
+        for item in self.own_items().iter().filter(|item| item.namespace.as_deref() == Some(namespace)) {
+            let there = api.get(&reference_of(item)).await?;
+            let anew =
+                there.is_some_and(|live| live.pointer("/metadata/uid").and_then(Value::as_str) != Some(&item.uid));
+            if item.creator == Creator::Before || anew || self.changes(api, item).await?.is_some() {
+                changed.push(item.label());
+            }
+        }
+        Ok(changed)
+    }
+
+    /// The fields in which the object differs from every shape that the lab gives it; none when it has one of these.
+    async fn changes(&self, api: &Api, item: &Item) -> Result<Option<String>, Failure> {
+        let models = self.provider.models_on_node().display().to_string();
+        let mut differences = None;
+        for manifest in self.shapes_of(item) {
+            match api.compare(&manifest.object(&models)?).await? {
+                Comparison::Same(_) | Comparison::Missing => return Ok(None),
+                Comparison::Different { fields, .. } => differences = differences.or(Some(fields.join(", "))),
+            }
+        }
+        Ok(differences)
+    }
+
+    /// The manifests of the object, the last stage's first.
+    fn shapes_of(&self, item: &Item) -> Vec<&Manifest> {
+        let steps = self.lab.spec.stages.iter().rev().flat_map(|stage| stage.steps.iter().rev());
+        let manifests = steps.filter_map(|step| match step {
+            StepSpec::Apply(apply) => self.lab.manifests.get(&apply.manifest),
+            _ => None,
+        });
+        manifests.filter(|manifest| manifest.key.label() == item.label()).collect()
+    }
+
+    /// Removes the lab's objects, last made first, each only if it still is the one that the lab knows.
     async fn remove_objects(&mut self, report: &mut Report) -> Result<(), Failure> {
         let api = Api::connect(self.provider.kubeconfig()).await?;
-        let items: Vec<Item> = self.state.inventory.iter().rev().filter(|item| is_the_labs(item)).cloned().collect();
-        for item in items {
+        for item in self.own_items() {
             let label = item.label();
-            if item.creator == Creator::Before {
-                report.kept.push(format!("{label} (it was there before the lab)"));
+            if let Some(why) = self.why_it_stays(&api, &item).await? {
+                report.kept.push(format!("{label} ({why})"));
                 continue;
             }
-            let reference = ObjectRef::new(&item.api_version, &item.kind, item.namespace.as_deref(), &item.name);
-            match api.delete(&reference, Some(&item.uid)).await {
-                Ok(_) => report.removed.push(label),
+            let uid = (!self.force).then_some(item.uid.as_str());
+            match api.remove(&reference_of(&item), uid, PATIENCE).await {
+                Ok(Removal::Gone | Removal::Absent) => report.removed.push(label),
+                Ok(Removal::AnotherOne) => report.kept.push(format!("{label} (somebody has made it anew since)")),
+                Ok(Removal::Lingers) => {
+                    report.leftovers.push(format!("{label} is still being deleted"));
+                    continue;
+                }
                 Err(error) => {
                     report.leftovers.push(format!("{label}: {error}"));
                     continue;
                 }
             }
-            if item.kind == "Namespace" {
-                let gone = tokio::time::timeout(PATIENCE, namespace_is_gone(&api, &item.name)).await;
-                match gone {
-                    Ok(done) => done?,
-                    Err(_) => report.leftovers.push(format!("Namespace {} is still being deleted", item.name)),
-                }
-            }
             self.state.inventory.retain(|known| !known.same_place(&item));
             StateFile::of(self.home).save(self.state)?;
         }
-        self.state.stages.retain(|id, _| WITHOUT_OBJECTS.contains(&id.as_str()));
+        let later: Vec<&str> = self.lab.stage_ids().split_off(self.lab.first_with_objects());
+        self.state.forget_stages(later);
         self.state.intended.clear();
         Ok(StateFile::of(self.home).save(self.state)?)
+    }
+
+    /// Objects that are not the lab's, or that somebody has changed, with the reason. A cluster that does not answer has
+    /// told of none.
+    async fn objects_of_others(&self) -> Vec<(String, &'static str)> {
+        let found = tokio::time::timeout(LOOK_WITHIN, self.look_for_objects_of_others()).await;
+        let found = found.ok().and_then(Result::ok).unwrap_or_default();
+        found.into_iter().filter_map(|(object, why)| Some((ObjectRef::of(&object)?.label(), why))).collect()
+    }
+
+    async fn look_for_objects_of_others(&self) -> Result<Vec<(Value, &'static str)>, Failure> {
+        let api = Api::connect(self.provider.kubeconfig()).await?;
+        let kinds = api.kinds().await?;
+        let objects = api.everything(&kinds, None).await?;
+        let known = foreign::of_the_lab(self.lab, &self.state.inventory);
+        let others = foreign::of_others(&objects, &known, &self.lab.spec.ingress.namespace);
+        let mut found: Vec<(Value, &'static str)> =
+            others.into_iter().map(|object| (object.clone(), "not the lab's")).collect();
+        for item in self.own_items() {
+            if self.changes(&api, &item).await?.is_some()
+                && let Some(live) = api.get(&reference_of(&item)).await?
+            {
+                found.push((live, "changed since the lab applied it"));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Writes down what others have in the cluster before it goes, as it could be applied again.
+    async fn keep_copies(&self) -> Result<(), Failure> {
+        if !matches!(self.provider.probe().await?, Standing::Runs { .. }) {
+            return Ok(());
+        }
+        let found = tokio::time::timeout(LOOK_WITHIN, self.look_for_objects_of_others()).await;
+        // A cluster that does not answer any more keeps nothing for anybody.
+        let Ok(Ok(found)) = found else { return Ok(()) };
+        if found.is_empty() {
+            return Ok(());
+        }
+        let documents = found.into_iter().map(|(object, why)| {
+            let text = serde_yaml::to_string(&plain(object)).unwrap_or_default();
+            format!("---\n# {why}\n{text}")
+        });
+        let text: String = documents.collect();
+        let folder = self.copies();
+        let path = folder.join(format!("objects-{}.yaml", (self.clock)().strftime("%Y%m%dT%H%M%SZ")));
+        std::fs::create_dir_all(&folder)
+            .and_then(|()| write_atomically(&path, text.as_bytes()))
+            .map_err(|source| Failure::from(HomeError::NotWritable { path, source }))
     }
 }
 
@@ -188,27 +333,21 @@ impl Report {
     }
 }
 
-/// Whether the object belongs to the lab itself, not to the cluster or the mesh that it stands on.
-fn is_the_labs(item: &Item) -> bool {
-    !WITHOUT_OBJECTS.contains(&item.stage.as_str())
+fn reference_of(item: &Item) -> ObjectRef {
+    ObjectRef::new(&item.api_version, &item.kind, item.namespace.as_deref(), &item.name)
 }
 
-async fn namespace_is_gone(api: &Api, name: &str) -> Result<(), Failure> {
-    let reference = ObjectRef::new("v1", "Namespace", None, name);
-    loop {
-        let selector = format!("metadata.name={name}");
-        let events = api.watch(&Gvk::new("", "v1", "Namespace"), None, ("fieldSelector", &selector)).await?;
-        let mut events = std::pin::pin!(events);
-        // The watch is open before the look, so that no deletion falls between them.
-        if api.get(&reference).await?.is_none() {
-            return Ok(());
-        }
-        while let Some(event) = events.next().await {
-            if matches!(event?, Watched::Gone(_)) {
-                return Ok(());
-            }
+/// The object without what the server wrote into it.
+fn plain(mut object: Value) -> Value {
+    if let Some(members) = object.as_object_mut() {
+        members.shift_remove("status");
+    }
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        for field in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink"] {
+            metadata.shift_remove(field);
         }
     }
+    object
 }
 
 fn entries(directory: &Path) -> Vec<PathBuf> {
@@ -216,8 +355,4 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
         std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     paths.sort();
     paths
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    if path.symlink_metadata()?.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
 }

@@ -69,6 +69,34 @@ impl Home {
         trial.as_file().sync_all().map_err(failed(&self.root))
     }
 
+    /// Takes away what writers that were cut off have left: files and directories that were to be moved to their place,
+    /// and ones that were on their way out. Only for who holds the lock; what cannot be removed stays for the next time.
+    pub fn sweep(&self) {
+        for directory in [self.root.clone(), self.work(), self.runs(), self.cache()] {
+            sweep_directory(&directory);
+        }
+        for below in [self.runs(), self.cache(), self.models()] {
+            for entry in std::fs::read_dir(below).into_iter().flatten().flatten() {
+                sweep_directory(&entry.path());
+            }
+        }
+    }
+
+    /// Removes a directory of the home so that it is either there or gone under its name, whenever this is cut off.
+    pub fn discard(&self, path: &Path) -> io::Result<()> {
+        let found = match path.symlink_metadata() {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if !found.is_dir() {
+            return std::fs::remove_file(path);
+        }
+        let going = tempfile::Builder::new().prefix(GOING).tempdir_in(&self.root)?;
+        std::fs::rename(path, going.path().join("gone"))?;
+        going.close()
+    }
+
     /// The directory itself.
     pub fn root(&self) -> &Path {
         &self.root
@@ -109,9 +137,31 @@ impl Home {
         self.root.join("runs")
     }
 
+    /// Bundles that were made before something was removed.
+    pub fn diagnostics(&self) -> PathBuf {
+        self.root.join("diagnostics")
+    }
+
     /// The embedded cluster's storage, keys and logs.
     pub fn cluster(&self) -> PathBuf {
         self.root.join("cluster")
+    }
+}
+
+/// Begins the name of a directory that is being removed.
+const GOING: &str = ".going-";
+/// Begin the names of what is not in its place yet, or not any more.
+const UNFINISHED: [&str; 5] = [".new-", ".writable", ".partial-", ".replaced-", GOING];
+
+fn sweep_directory(directory: &Path) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if !UNFINISHED.iter().any(|prefix| name.starts_with(prefix)) && name != "kubeconfig.partial" {
+            continue;
+        }
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let _ = if is_directory { std::fs::remove_dir_all(entry.path()) } else { std::fs::remove_file(entry.path()) };
     }
 }
 
@@ -159,6 +209,55 @@ mod tests {
         home.prepare().unwrap();
         assert_eq!(std::fs::metadata(home.root()).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(std::fs::read_dir(home.root()).unwrap().count(), 0, "the trial file is gone");
+    }
+
+    #[test]
+    fn what_writers_left_unfinished_is_swept_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path());
+        for folder in [
+            "work",
+            "runs/0001",
+            "models/a/1",
+            "models/a/.partial-x",
+            "models/a/.replaced-y/old",
+            ".going-z/gone",
+            "cache/answers",
+        ] {
+            std::fs::create_dir_all(directory.path().join(folder)).unwrap();
+        }
+        for file in [
+            ".new-1",
+            "state.json",
+            "work/.new-2",
+            "work/.mine",
+            "runs/0001/.new-3",
+            "cache/answers/.new-4",
+            "kubeconfig.partial",
+        ] {
+            std::fs::write(directory.path().join(file), "x").unwrap();
+        }
+        home.sweep();
+        let left = |folder: &str| {
+            let entries = std::fs::read_dir(directory.path().join(folder)).unwrap().flatten();
+            let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(left(""), ["cache", "models", "runs", "state.json", "work"]);
+        assert_eq!(left("work"), [".mine"]);
+        assert_eq!(left("models/a"), ["1"]);
+        assert!(left("runs/0001").is_empty() && left("cache/answers").is_empty());
+    }
+
+    #[test]
+    fn a_directory_goes_under_its_name_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path());
+        std::fs::create_dir_all(directory.path().join("cluster/logs")).unwrap();
+        home.discard(&home.cluster()).unwrap();
+        home.discard(&home.cluster()).unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[test]

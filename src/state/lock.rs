@@ -58,14 +58,13 @@ impl Lock {
             let path = path.clone();
             move |source| LockError::Home(HomeError::NotWritable { path, source })
         };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed(&path))?;
+        let open = || {
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed(&path))
+        };
+        let mut file = open()?;
         match file.try_lock() {
+            // A command that took the lab down has taken its lock file along: the file that counts is another one.
+            Ok(()) if !is_at(&file, &path) => return Self::take(home, command, now),
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
@@ -84,6 +83,21 @@ impl Lock {
         write(&mut file).map_err(failed(&path))?;
         Ok(Self { file })
     }
+}
+
+/// Whether the path still leads to this file.
+#[cfg(unix)]
+fn is_at(file: &File, path: &std::path::Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(held), Ok(found)) => (held.dev(), held.ino()) == (found.dev(), found.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn is_at(_file: &File, path: &std::path::Path) -> bool {
+    path.exists()
 }
 
 impl Drop for Lock {

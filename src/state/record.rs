@@ -28,6 +28,9 @@ pub struct State {
     /// Objects that the lab was about to make, by label; one that is found afterwards is the lab's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub intended: Vec<String>,
+    /// The lab's files in the work folder: by name, the SHA-256 of what the lab wrote.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub work_files: BTreeMap<String, String>,
     /// Files that were replaced because somebody had changed them, and where the changed ones are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept_files: Vec<Place>,
@@ -102,6 +105,13 @@ impl State {
         self.inventory.clear();
         self.intended.clear();
         self.cluster = None;
+    }
+
+    /// Forgets that these stages were ever begun.
+    pub fn forget_stages<'a>(&mut self, stages: impl IntoIterator<Item = &'a str>) {
+        for stage in stages {
+            self.stages.remove(stage);
+        }
     }
 
     /// Whether the stage was verified.

@@ -15,18 +15,21 @@ mod predict;
 mod preflight;
 mod rollout;
 mod routes;
+mod settle;
 mod traffic;
 mod tunnel;
+mod undo;
 mod work_folder;
 mod world;
 
 use serde_json::Value;
 
-use crate::doctor::Failure;
+use crate::doctor::{Failure, Reason};
 use crate::lab::StepSpec;
 
 pub use asking::Asking;
-pub use work_folder::files as work_files;
+pub use undo::{Undo, Undone};
+pub use work_folder::unchanged as unchanged_work_files;
 pub use world::{IngressAddress, Memory, World, ingress_of};
 
 /// What a look at the world found.
@@ -109,11 +112,10 @@ pub async fn apply(step: &StepSpec, world: &World<'_>) -> Result<Change, Failure
         StepSpec::Model(spec) => model::apply(spec, world).await,
         StepSpec::Namespace(spec) => namespace::apply(spec, world).await,
         StepSpec::Apply(spec) => manifest::apply(spec, world).await,
-        StepSpec::Preflight
-        | StepSpec::Rollout(_)
-        | StepSpec::RoutesLive
-        | StepSpec::Predict(_)
-        | StepSpec::Traffic(_) => Ok(Change::default()),
+        StepSpec::Rollout(spec) => rollout::apply(spec, world).await,
+        StepSpec::Preflight | StepSpec::RoutesLive | StepSpec::Predict(_) | StepSpec::Traffic(_) => {
+            Ok(Change::default())
+        }
     }
 }
 
@@ -137,6 +139,25 @@ pub async fn judge(step: &StepSpec, world: &World<'_>) -> Result<Seen, Failure> 
             Probe::Judge => Ok(Seen::default()),
         },
     }
+}
+
+/// Whether what a judging step found can be mended by its [`apply`]: pods that were made before their namespace asked for
+/// sidecars get none later, and have to be made anew.
+pub fn can_mend(step: &StepSpec, found: &Failure) -> bool {
+    matches!(step, StepSpec::Rollout(_)) && found.reason == Reason::SidecarMissing
+}
+
+/// Waits until the gateway routes by everything that stages up to the one of `world` have applied.
+pub async fn await_routes(world: &World<'_>) -> Result<(), Failure> {
+    routes::judge(world).await.map(drop)
+}
+
+/// Whether a step changes nothing, and only judges what others made.
+pub fn only_judges(step: &StepSpec) -> bool {
+    matches!(
+        step,
+        StepSpec::Preflight | StepSpec::Rollout(_) | StepSpec::RoutesLive | StepSpec::Predict(_) | StepSpec::Traffic(_)
+    )
 }
 
 /// The kind of a step, as events and evidence name it.

@@ -1,23 +1,16 @@
 //! One prediction through the ingress, compared with what the SavedModels say.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
-use super::{Seen, World, routes};
+use super::{Seen, World, routes, settle};
 use crate::doctor::{Failure, Reason};
 use crate::lab::Predict;
 use crate::objects::meta;
-use crate::traffic::{Answer, AskError, Client, Ingress, Question, Who, parse_predictions, top_classes};
+use crate::traffic::{Answer, AskError, Who, parse_predictions, top_classes};
 use crate::ui::duration;
 
 /// Classes of the list that is shown, as many as the tutorial prints.
 const TOP: usize = 10;
-
-/// How long processes that have just been started, or started again, may take before they answer. Nothing tells when a
-/// model server or a sidecar begins to listen, so the question is asked again until then.
-const SETTLING: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) async fn judge(spec: &Predict, world: &World<'_>) -> Result<Seen, Failure> {
     let asking = world.asking(world.lab.spec.request.picture).await?;
@@ -26,7 +19,7 @@ pub(super) async fn judge(spec: &Predict, world: &World<'_>) -> Result<Seen, Fai
     // A gateway that was started again may be ready before it has its routes.
     let _ = routes::judge(world).await?;
     world.progress.awaiting(format!("waiting for a prediction of the {} picture", asking.size_text()), None);
-    let answer = match ask_settled(&client, &ingress, &asking.question).await {
+    let answer = match settle::ask(&client, &ingress, &asking.question).await {
         Ok(answer) => answer,
         Err(error) => return Err(unreachable(&error)),
     };
@@ -64,23 +57,6 @@ pub(super) async fn judge(spec: &Predict, world: &World<'_>) -> Result<Seen, Fai
         "largest_difference": difference,
     });
     Ok(Seen::new(text, facts))
-}
-
-/// Asks until somebody answers, for as long as [`SETTLING`] allows: a connection that breaks and the gateway's word that
-/// a pod does not listen are what starting processes look like. Any other answer is final.
-async fn ask_settled(client: &Client, ingress: &Ingress, question: &Question) -> Result<Answer, AskError> {
-    let started = Instant::now();
-    loop {
-        let outcome = client.ask(ingress, question).await;
-        let starting = match &outcome {
-            Ok(answer) => answer.status == 503 && !answer.body.is_empty(),
-            Err(error) => matches!(error, AskError::Refused { .. } | AskError::Broken { .. }),
-        };
-        if !starting || started.elapsed() >= SETTLING {
-            return outcome;
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
 }
 
 /// Class numbers as the tutorial's Python prints them.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use futures::StreamExt;
 use serde_json::{Value, json};
 
-use super::{Seen, World};
-use crate::cluster::{Api, ApiError, Watched};
+use super::{Change, Seen, World};
+use crate::cluster::{Api, ApiError, ObjectRef, Watched};
 use crate::doctor::{Failure, Reason};
 use crate::lab::Rollout;
 use crate::objects::{Gvk, meta};
@@ -29,6 +29,28 @@ pub(super) async fn judge(spec: &Rollout, world: &World<'_>) -> Result<Seen, Fai
         failure.observed.extend(pods);
     }
     Err(failure)
+}
+
+/// Deletes the Deployment's pods that lack their sidecar; the ones that are made in their place get one.
+pub(super) async fn apply(spec: &Rollout, world: &World<'_>) -> Result<Change, Failure> {
+    let api = world.api().await?;
+    let reference = ObjectRef::new("apps/v1", "Deployment", Some(&spec.namespace), &spec.deployment);
+    let Some(deployment) = api.get(&reference).await? else { return Ok(Change::default()) };
+    let mut view = View { deployment: Some(deployment.clone()), ..View::default() };
+    for pod in api.list(&Gvk::new("", "v1", "Pod"), Some(&spec.namespace), "").await? {
+        view.pod(Watched::Is(pod));
+    }
+    let mut made_anew = Vec::new();
+    for pod in view.pods_of(&deployment) {
+        let containers = meta::list_at(pod, &["spec", "containers"]).len();
+        if spec.containers.is_some_and(|wanted| containers < wanted) {
+            let reference = ObjectRef::new("v1", "Pod", Some(&spec.namespace), meta::name(pod));
+            let _ = api.delete(&reference, Some(meta::uid(pod))).await?;
+            made_anew.push(meta::name(pod).to_owned());
+        }
+    }
+    let text = format!("made anew with a sidecar: {}", made_anew.join(", "));
+    Ok(Change { text: (!made_anew.is_empty()).then_some(text), ..Change::default() })
 }
 
 /// Follows the Deployment and its pods until the Deployment is ready or cannot become it.

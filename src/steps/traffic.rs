@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::predict::explain_errors;
-use super::{Seen, World};
+use super::{Seen, World, settle};
 use crate::doctor::{Failure, Reason};
 use crate::lab::Traffic;
 use crate::traffic::{Cause, Figures, Plan, Sampler, Tally, Verdict, Wanted, judge as verdict_on, rules};
@@ -20,6 +20,8 @@ pub(super) async fn judge(spec: &Traffic, world: &World<'_>) -> Result<Seen, Fai
     let wanted = wanted(spec);
     let sampler = Sampler { client: &client, ingress: &ingress, oracle: &asking.oracle };
     let awaited = format!("{} requests{}", spec.requests, header_text(spec));
+    world.progress.awaiting(awaited.clone(), None);
+    settle::versions(&sampler, &question, spec).await;
     let mut tallies = Vec::new();
     loop {
         let take = sampler.take(&question, Plan::of(spec.requests), |tally| {

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
+use super::asking::hex;
 use super::{Change, Probe, Seen, World};
 use crate::doctor::{Failure, Reason};
 use crate::lab::{Lab, Picture};
 use crate::models;
 use crate::models::picture::Picture as Pixels;
-use crate::state::{HomeError, write_atomically};
+use crate::state::{Home, HomeError, write_atomically};
 
 /// The request body's name in the tutorial.
 const REQUEST_BODY: &str = "request-body.json";
@@ -27,7 +29,8 @@ pub(super) fn probe(world: &World<'_>) -> Probe {
         }
     }
     if different.is_empty() {
-        let facts = json!({"folder": folder, "files": wanted.keys().collect::<Vec<_>>()});
+        let digests = wanted.iter().map(|(name, text)| (name, hex(&Sha256::digest(text))));
+        let facts = json!({"folder": folder, "files": digests.collect::<BTreeMap<_, _>>()});
         return Probe::Satisfied(Seen::quiet(facts));
     }
     let mut failure = Failure::new(Reason::WorkFileChanged, "the work folder is not complete");
@@ -57,6 +60,14 @@ pub(super) fn apply(world: &World<'_>) -> Result<Change, Failure> {
     Ok(Change { kept_files, ..Change::default() })
 }
 
+/// The files of `written` (name and SHA-256 of what the lab wrote) that still are as they were written.
+pub fn unchanged(home: &Home, written: &BTreeMap<String, String>) -> Vec<PathBuf> {
+    let paths = written.iter().map(|(name, digest)| (home.work().join(name), digest));
+    let same =
+        paths.filter(|(path, digest)| std::fs::read(path).is_ok_and(|text| hex(&Sha256::digest(text)) == **digest));
+    same.map(|(path, _)| path).collect()
+}
+
 /// `service.yaml.yours`, or with a number when there is one already.
 fn free_name(path: &Path) -> PathBuf {
     let base = path.display().to_string();
@@ -70,7 +81,7 @@ fn free_name(path: &Path) -> PathBuf {
 }
 
 /// The files of the work folder, by name; `models` is the models' directory as the node sees it.
-pub fn files(lab: &Lab, models_directory: &Path) -> BTreeMap<String, Vec<u8>> {
+fn files(lab: &Lab, models_directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let models_directory = models_directory.display().to_string();
     let manifests =
         lab.manifests.values().map(|manifest| (manifest.file.clone(), manifest.text(&models_directory).into_bytes()));

@@ -1,6 +1,7 @@
 //! Everything that a step may look at and change.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -43,6 +44,19 @@ pub struct World<'a> {
 pub struct Memory {
     api: Mutex<Option<Arc<Api>>>,
     askings: Mutex<Vec<(Picture, Arc<Asking>)>>,
+    mended: std::sync::Mutex<BTreeSet<(usize, usize)>>,
+}
+
+impl Memory {
+    /// Notes that a step, by stage and position, was mended before its turn.
+    pub(crate) fn mended(&self, stage: usize, step: usize) {
+        self.mended.lock().unwrap_or_else(PoisonError::into_inner).insert((stage, step));
+    }
+
+    /// Whether it was.
+    pub(crate) fn was_mended(&self, stage: usize, step: usize) -> bool {
+        self.mended.lock().unwrap_or_else(PoisonError::into_inner).contains(&(stage, step))
+    }
 }
 
 /// The ingress, with what its service showed.
