@@ -144,3 +144,16 @@ pub(crate) fn eventually(what: &str, limit: Duration, mut holds: impl FnMut() ->
 pub(crate) fn start(mut command: Command) -> Child {
     command.spawn().unwrap()
 }
+
+/// Ends a process without asking it; one that is gone already is as good.
+pub(crate) fn kill_quietly(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}
+
+/// The daemon of a home and its children.
+pub(crate) fn processes_of(home: &Path) -> Vec<u32> {
+    let found = canary_lab::process::kin::of_cluster(home, &home.join("cluster"));
+    found.into_iter().map(|process| process.pid).collect()
+}

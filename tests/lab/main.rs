@@ -3,7 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it meets what it did not expect")]
 
 mod bench;
+mod crash;
+mod drift;
 mod faults;
 mod homes;
+mod kubernetes;
 mod lifecycle;
+mod likeness;
+mod reset;
 mod surface;
+mod teardown;
