@@ -22,7 +22,7 @@ use crate::doctor::checks::machine;
 use crate::doctor::{Failure, Reason};
 use crate::objects::apply::LAST_APPLIED;
 use crate::objects::meta;
-use crate::state::{Home, HomeError};
+use crate::state::{Home, HomeError, entries};
 use crate::ui::Environment;
 
 /// Bytes that are taken of one file, from its end.
@@ -318,13 +318,6 @@ fn list(root: &Path, directory: &Path, listing: &mut String) {
             list(root, &path, listing);
         }
     }
-}
-
-fn entries(directory: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> =
-        std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    paths.sort();
-    paths
 }
 
 /// Writes the archive beside its place and moves it there; returns its size.

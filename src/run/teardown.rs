@@ -1,6 +1,6 @@
 //! Taking a lab down: what is ours goes, what is not is named and left.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use super::foreign;
 use crate::cluster::{Api, Comparison, ObjectRef, Provider, Removal, Standing};
 use crate::doctor::{Failure, Reason};
 use crate::lab::{Lab, Manifest, StepSpec};
-use crate::state::{Creator, Home, HomeError, Item, State, StateFile, write_atomically};
+use crate::state::{Creator, Home, HomeError, Item, State, StateFile, entries, write_atomically};
 use crate::steps::unchanged_work_files;
 use crate::ui::plural;
 
@@ -348,11 +348,4 @@ fn plain(mut object: Value) -> Value {
         }
     }
     object
-}
-
-fn entries(directory: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> =
-        std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    paths.sort();
-    paths
 }

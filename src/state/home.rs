@@ -148,6 +148,14 @@ impl Home {
     }
 }
 
+/// What lies in a directory, by name; nothing where it cannot be read.
+pub(crate) fn entries(directory: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
 /// Begins the name of a directory that is being removed.
 const GOING: &str = ".going-";
 /// Begin the names of what is not in its place yet, or not any more.

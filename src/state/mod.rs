@@ -10,6 +10,7 @@ mod lock;
 mod record;
 mod store;
 
+pub(crate) use home::entries;
 pub use home::{HOME_VARIABLE, Home, HomeError};
 pub use inventory::{Creator, Item};
 pub use lock::{Holder, Lock, LockError};

@@ -3,11 +3,11 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use canary_lab::state::{Home, Lock};
 
-use super::bench::{Bench, ended, finish, project};
+use super::bench::{Bench, ended, eventually, finish, project, start};
 
 #[test]
 fn a_second_command_hears_who_holds_the_lock() {
@@ -113,6 +113,83 @@ fn a_full_home_is_told_from_a_forbidden_one() {
     }
     assert_eq!(ended.code, 4, "{ended:?}");
     assert!(ended.err.contains("HOME_FULL"), "{}", ended.err);
+}
+
+/// Run by the test below in a mount namespace of its own, where the home is a small file system.
+#[test]
+#[ignore = "only the test below runs it"]
+fn inside_a_mount_namespace() {
+    let bench = Bench::new();
+    fs::create_dir(bench.home()).unwrap();
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=720m", "none"]).arg(bench.home()).output().unwrap();
+    if !mounted.status.success() {
+        println!("no mounts here: {}", String::from_utf8_lossy(&mounted.stderr));
+        return;
+    }
+    let all = std::env::var("CANARY_LAB_CRASH_POINTS").is_ok_and(|which| which == "all");
+    let phases: &[&str] = if all {
+        &["cluster", "istio", "models", "namespace", "resnet50", "ingress", "canary-0", "by-header"]
+    } else {
+        &["models", "resnet50"]
+    };
+    for (number, phase) in phases.iter().enumerate() {
+        let begun = format!("\"event\":\"stage-started\",\"stage\":\"{phase}\"");
+        let runs = bench.home().join("runs");
+        let before = fs::read_dir(&runs).into_iter().flatten().count();
+        let child = start(bench.tiny_command(&["up"]));
+        let events = runs.join(format!("{:04}/events.jsonl", before + 1));
+        eventually("the stage begins", Duration::from_mins(2), || {
+            fs::read_to_string(&events).is_ok_and(|text| text.contains(&begun))
+        });
+        let fill = bench.home().join("fill");
+        let mut file = fs::File::create(&fill).unwrap();
+        let block = vec![1_u8; 1 << 20];
+        while std::io::Write::write_all(&mut file, &block).is_ok() {}
+        while std::io::Write::write_all(&mut file, &block[..1 << 10]).is_ok() {}
+        drop(file);
+        let output = child.wait_with_output().unwrap();
+        let ended = ended(&output, Duration::ZERO);
+        // A run that was through before it had anything to write has nothing to complain of.
+        let told = ["HOME_FULL", "DISK_LOW", "space", "room", "read-only"].iter().any(|word| ended.err.contains(word));
+        assert!(ended.code == 0 || told, "full at {phase}: {ended:?}");
+        println!("full at {phase}: code {}", ended.code);
+        fs::remove_file(fill).unwrap();
+        let up = bench.tiny(&["up"]);
+        assert_eq!(up.code, 0, "after a full disk at {phase}: {}\n{}", up.out, up.err);
+        if number + 1 < phases.len() {
+            assert_eq!(bench.tiny(&["reset"]).code, 0);
+            fs::remove_dir_all(bench.home().join("models")).unwrap();
+            fs::remove_dir_all(bench.home().join("cache")).unwrap();
+        }
+    }
+    let down = bench.tiny(&["down", "--purge"]);
+    assert_eq!(down.code, 0, "{down:?}");
+    assert_eq!(fs::read_dir(bench.home()).unwrap().count(), 0);
+    println!("every phase went through");
+    assert!(Command::new("umount").arg(bench.home()).status().unwrap().success());
+}
+
+#[test]
+fn a_disk_that_fills_up_is_told_and_the_next_up_goes_on() {
+    if !is_root() {
+        println!("skipped: only root can mount a small file system");
+        return;
+    }
+    let program = std::env::current_exe().unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["-m"]).arg(program).args(["--exact", "homes::inside_a_mount_namespace", "--ignored", "--nocapture"]);
+    let output = command.output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    if out.contains("no mounts here") {
+        println!("skipped: {out}");
+        return;
+    }
+    assert!(
+        output.status.success() && out.contains("every phase went through"),
+        "{out}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]

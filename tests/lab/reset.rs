@@ -9,28 +9,12 @@ use super::bench::Bench;
 use super::kubernetes::Cluster;
 use super::likeness::Likeness;
 
-const STAGES: [&str; 13] = [
-    "preflight",
-    "cluster",
-    "istio",
-    "tunnel",
-    "models",
-    "namespace",
-    "resnet50",
-    "ingress",
-    "predict",
-    "subsets",
-    "canary-0",
-    "split-70-30",
-    "by-header",
-];
-
 /// Goes up one stage after the other and looks at each.
-fn references(bench: &Bench, stages: &[&'static str]) -> BTreeMap<&'static str, Likeness> {
-    let look = |stage: &&'static str| {
+fn references(bench: &Bench, stages: &[&str]) -> BTreeMap<String, Likeness> {
+    let look = |stage: &&str| {
         let up = bench.tiny(&["up", "--until", stage]);
         assert_eq!(up.code, 0, "{}\n{}", up.out, up.err);
-        (*stage, Likeness::of(bench, false))
+        ((*stage).to_owned(), Likeness::of(bench, false))
     };
     stages.iter().map(look).collect()
 }
@@ -58,14 +42,17 @@ fn a_reset_leaves_what_a_run_up_to_there_leaves() {
 }
 
 fn every_pair(bench: &Bench) {
-    let before = references(bench, &STAGES);
+    let status = bench.json(&["status"]);
+    let stages: Vec<&str> =
+        status["stages"].as_array().unwrap().iter().map(|stage| stage["id"].as_str().unwrap()).collect();
+    let before = references(bench, &stages);
     let (mut pairs, mut failed) = (0, Vec::new());
-    for (position, from) in STAGES.iter().enumerate().rev() {
-        for to in &STAGES[..position] {
+    for (position, from) in stages.iter().enumerate().rev() {
+        for to in &stages[..position] {
             let up = bench.tiny(&["up", "--until", from]);
             assert_eq!(up.code, 0, "{}\n{}", up.out, up.err);
             pairs += 1;
-            if let Err(difference) = reset_and_compare(bench, to, &before[to]) {
+            if let Err(difference) = reset_and_compare(bench, to, &before[*to]) {
                 println!("{from} -> {to}: {difference}");
                 failed.push(format!("{from} -> {to}"));
             }
