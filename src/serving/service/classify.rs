@@ -2,7 +2,7 @@
 
 use super::debug_string::{debug_shape, debug_signature};
 use super::examples::serialized_examples;
-use super::{Handle, or_default};
+use super::{CLASSIFY_METHOD, Handle, or_default};
 use crate::inference::{Tensor, TensorData};
 use crate::savedmodel::proto::SignatureDef;
 use crate::serving::proto::{
@@ -18,7 +18,7 @@ const SCORES: &str = "scores";
 pub fn classify(handle: &Handle, request: &ClassificationRequest) -> Result<ClassificationResponse, Status> {
     let spec = request.model_spec.clone().unwrap_or_default();
     let signature = named_signature(handle, &spec)?;
-    let target = target(signature)?;
+    let target = target(handle, signature)?;
     let examples = serialized_examples(&request.input.clone().unwrap_or_default())?;
     let number = examples.len();
     let fetches: Vec<&str> = target.fetches().collect();
@@ -46,7 +46,8 @@ pub(super) struct ClassifyTarget<'a> {
 }
 
 /// Checks that a signature can classify.
-pub(super) fn target(signature: &SignatureDef) -> Result<ClassifyTarget<'_>, Status> {
+pub(super) fn target<'a>(handle: &Handle, signature: &'a SignatureDef) -> Result<ClassifyTarget<'a>, Status> {
+    handle.allows(signature, "classification", CLASSIFY_METHOD)?;
     if signature.inputs.len() != 1 {
         return Err(Status::invalid("Expected one input Tensor."));
     }
@@ -87,7 +88,10 @@ impl<'a> ClassifyTarget<'a> {
             wanted.and_then(|wanted| names.iter().position(|name| *name == wanted)).map(|at| &outputs[at])
         };
         let classes = find(self.classes).map(|tensor| check(tensor, CLASSES, examples)).transpose()?;
-        let scores = find(self.scores).map(|tensor| check(tensor, SCORES, examples)).transpose()?;
+        // One tensor under both names counts as the classes.
+        let scores = find(self.scores.filter(|_| self.scores != self.classes))
+            .map(|tensor| check(tensor, SCORES, examples))
+            .transpose()?;
         let columns = match (classes, scores) {
             (Some(classes), Some(scores)) if classes.shape[1] != scores.shape[1] => {
                 return Err(Status::invalid(format!(

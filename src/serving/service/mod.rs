@@ -30,6 +30,13 @@ pub use regress::regress;
 pub(super) use tensors::filled;
 pub use tensors::{tensor_from_proto, tensor_to_proto};
 
+/// The `method_name` of signatures for predictions.
+const PREDICT_METHOD: &str = "tensorflow/serving/predict";
+/// The `method_name` of signatures for classifications.
+const CLASSIFY_METHOD: &str = "tensorflow/serving/classify";
+/// The `method_name` of signatures for regressions.
+const REGRESS_METHOD: &str = "tensorflow/serving/regress";
+
 /// The signature that is meant when none is named.
 pub const DEFAULT_SIGNATURE: &str = "serving_default";
 
@@ -37,6 +44,11 @@ pub const DEFAULT_SIGNATURE: &str = "serving_default";
 pub trait Execute: Send + Sync {
     /// The signatures by name.
     fn signatures(&self) -> &BTreeMap<String, SignatureDef>;
+
+    /// Whether the `method_name` of a signature must fit the request (`--enable_signature_method_name_check`).
+    fn checks_method_names(&self) -> bool {
+        false
+    }
 
     /// Feeds tensors by their names in the graph and fetches others.
     fn run(&self, feeds: &[(&str, Tensor)], fetches: &[&str]) -> Result<Vec<Tensor>, Status>;
@@ -90,6 +102,15 @@ impl Handle {
     /// How long runs of the model have taken lately; very long before the first.
     pub fn pace(&self) -> Duration {
         Duration::from_micros(u64::from(self.pace.load(Ordering::Relaxed)))
+    }
+
+    /// Whether a signature may be used for a kind of request, as far as its method's name is looked at.
+    fn allows(&self, signature: &SignatureDef, kind: &str, method: &str) -> Result<(), Status> {
+        let name = &signature.method_name;
+        if !self.model.checks_method_names() || name == method {
+            return Ok(());
+        }
+        Err(Status::invalid(format!("Expected {kind} signature method_name to be {method}. Was: {name}")))
     }
 
     fn run(&self, feeds: &[(&str, Tensor)], fetches: &[&str]) -> Result<Vec<Tensor>, Status> {

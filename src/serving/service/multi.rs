@@ -3,15 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::examples::serialized_examples;
-use super::{Handle, classify, or_default, regress};
+use super::{CLASSIFY_METHOD, Handle, REGRESS_METHOD, classify, or_default, regress};
 use crate::savedmodel::proto::SignatureDef;
 use crate::serving::proto::{
     InferenceResult, InferenceTask, MultiInferenceRequest, MultiInferenceResponse, inference_result,
 };
 use crate::serving::status::{Code, Status};
-
-const CLASSIFY: &str = "tensorflow/serving/classify";
-const REGRESS: &str = "tensorflow/serving/regress";
 
 enum Target<'a> {
     Classify(classify::ClassifyTarget<'a>),
@@ -83,8 +80,8 @@ fn targets<'a>(handle: &'a Handle, tasks: &[InferenceTask]) -> Result<Vec<Target
             .ok_or_else(|| Status::invalid(format!("Requested signature not found in model graph: {name}")))?;
         seen.insert(name);
         targets.push(match task.method_name.as_str() {
-            CLASSIFY => Target::Classify(classify::target(signature)?),
-            REGRESS => Target::Regress(regress::target(signature)?),
+            CLASSIFY_METHOD => Target::Classify(classify::target(handle, signature)?),
+            REGRESS_METHOD => Target::Regress(regress::target(handle, signature)?),
             other => {
                 return Err(Status::new(Code::Unimplemented, format!("Unsupported signature method_name: {other}")));
             }

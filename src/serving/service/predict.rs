@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Handle, or_default};
+use super::{CLASSIFY_METHOD, Handle, PREDICT_METHOD, REGRESS_METHOD, or_default};
 use crate::inference::Tensor;
 use crate::savedmodel::proto::SignatureDef;
 use crate::serving::proto::ModelSpec;
@@ -31,6 +31,7 @@ pub fn predict(
     let signature = handle.signatures().get(signature_name).ok_or_else(|| {
         Status::new(Code::FailedPrecondition, format!("Serving signature key \"{signature_name}\" not found."))
     })?;
+    check_method(handle, signature)?;
     compare_names(signature, &inputs)?;
 
     let mut feeds = Vec::with_capacity(inputs.len());
@@ -56,6 +57,19 @@ pub fn predict(
         answered: handle.answered(&spec.name, signature_name),
         outputs: aliases.into_iter().map(str::to_owned).zip(outputs).collect(),
     })
+}
+
+fn check_method(handle: &Handle, signature: &SignatureDef) -> Result<(), Status> {
+    let allowed = [PREDICT_METHOD, CLASSIFY_METHOD, REGRESS_METHOD];
+    if !handle.model.checks_method_names() || allowed.contains(&signature.method_name.as_str()) {
+        return Ok(());
+    }
+    let text = format!(
+        "Expected prediction signature method_name to be one of {{{}}}. Was: {}",
+        allowed.join(", "),
+        signature.method_name
+    );
+    Err(Status::new(Code::Internal, text))
 }
 
 fn compare_names(signature: &SignatureDef, inputs: &BTreeMap<String, Option<Tensor>>) -> Result<(), Status> {

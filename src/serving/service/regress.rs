@@ -1,9 +1,9 @@
 //! Regressions: the signature's input is a batch of encoded examples, its output one value per example.
 
-use super::Handle;
 use super::classify::named_signature;
 use super::debug_string::{debug_shape, debug_signature};
 use super::examples::serialized_examples;
+use super::{Handle, REGRESS_METHOD};
 use crate::inference::Tensor;
 use crate::savedmodel::proto::SignatureDef;
 use crate::serving::proto::{Regression, RegressionRequest, RegressionResponse, RegressionResult};
@@ -15,7 +15,7 @@ const OUTPUTS: &str = "outputs";
 /// Runs a regression. The texts of errors are those of `regressor.cc`.
 pub fn regress(handle: &Handle, request: &RegressionRequest) -> Result<RegressionResponse, Status> {
     let spec = request.model_spec.clone().unwrap_or_default();
-    let target = target(named_signature(handle, &spec)?)?;
+    let target = target(handle, named_signature(handle, &spec)?)?;
     let examples = serialized_examples(&request.input.clone().unwrap_or_default())?;
     let number = examples.len();
     let outputs = handle.run(&[(target.input, examples)], &[target.output])?;
@@ -30,7 +30,8 @@ pub(super) struct RegressTarget<'a> {
 }
 
 /// Checks that a signature can regress.
-pub(super) fn target(signature: &SignatureDef) -> Result<RegressTarget<'_>, Status> {
+pub(super) fn target<'a>(handle: &Handle, signature: &'a SignatureDef) -> Result<RegressTarget<'a>, Status> {
+    handle.allows(signature, "regression", REGRESS_METHOD)?;
     if signature.inputs.len() != 1 {
         return Err(Status::invalid("Expected one input Tensor."));
     }
