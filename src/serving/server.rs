@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::grpc::{Reload, Services};
 use super::lifecycle::{
-    Flags, Loader, Log, Manager, Monitored, MonitoringConfig, RetryPolicy, Source, host_path, read_model_server_config,
-    read_monitoring_config, single_model, validate_models,
+    Flags, Loader, Log, Monitored, MonitoringConfig, RetryPolicy, Source, StateMachine, host_path,
+    read_model_server_config, read_monitoring_config, single_model, validate_models,
 };
 use super::proto::{ModelConfig, ModelServerConfig, model_server_config};
 use super::rest::server::RestServer;
@@ -30,13 +30,14 @@ pub(super) struct Core {
     flags: Flags,
     sandbox: Option<Arc<Sandbox>>,
     log: Log,
-    manager: Manager,
+    versions: StateMachine,
     state: Mutex<Configured>,
 }
 
 #[derive(Default)]
 struct Configured {
-    models: Vec<ModelConfig>,
+    /// `None` until a list of models was taken on.
+    models: Option<Vec<ModelConfig>>,
     source: Option<Source>,
 }
 
@@ -76,8 +77,8 @@ impl Core {
             interval: Duration::from_micros(u64::try_from(flags.load_retry_interval_micros).unwrap_or(0)),
         };
         let context = Arc::new(Context::default());
-        let manager = Manager::start(Arc::clone(&context), loader, retry, log).map_err(out_of_threads)?;
-        let core = Arc::new(Self { context, flags, sandbox, log, manager, state: Mutex::default() });
+        let versions = StateMachine::start(Arc::clone(&context), loader, retry, log).map_err(out_of_threads)?;
+        let core = Arc::new(Self { context, flags, sandbox, log, versions, state: Mutex::default() });
         core.reload(config)?;
         core.follow_config_file()?;
         Ok(core)
@@ -113,8 +114,8 @@ impl Core {
         Ok(())
     }
 
-    fn available_or_error(&self, models: &[String], what: &str) -> Result<(), Status> {
-        let ended = self.context.registry.wait_until_available(models);
+    fn available_or_error(&self, models: &[String], since: u64, what: &str) -> Result<(), Status> {
+        let ended = self.context.registry.wait_until_available(models, since);
         if ended.is_empty() {
             return Ok(());
         }
@@ -133,12 +134,12 @@ impl Reload for Core {
         // Held throughout: one configuration after the other.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let models = match config.config {
-            None => {
-                self.log.info("model_servers/server_core.cc:448", "Taking no action for empty config.");
+            None if state.models.is_none() => {
+                self.log.info("model_servers/server_core.cc:449", "Taking no action for empty config.");
                 return Ok(());
             }
             Some(model_server_config::Config::ModelConfigList(list)) => list.config,
-            Some(model_server_config::Config::CustomModelConfig(_)) => {
+            None | Some(model_server_config::Config::CustomModelConfig(_)) => {
                 return Err(Status::new(
                     Code::FailedPrecondition,
                     "Cannot transition to requested config. It is only legal to transition from one ModelConfigList to \
@@ -155,24 +156,28 @@ impl Reload for Core {
         let monitored: Vec<Monitored> = models.iter().map(Monitored::from).collect();
         let new: Vec<String> = models
             .iter()
-            .filter(|model| !state.models.iter().any(|known| known.name == model.name))
+            .filter(|model| !state.models.iter().flatten().any(|known| known.name == model.name))
             .map(|model| model.name.clone())
             .collect();
-        state.models = models;
+        state.models = Some(models);
+        // What happened to a model of this name before is none of what is waited for now.
+        let since = self.context.registry.recorded();
         if let Some(source) = &state.source {
-            self.context.registry.forget(&new);
             source.replace(monitored);
-            self.available_or_error(&new, "model")?;
+            self.available_or_error(&new, since, "model")?;
         } else {
             let seconds = self.flags.file_system_poll_wait_seconds;
             let period = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
             if seconds >= 0 {
-                let source = Source::start(monitored, period, self.sandbox.clone(), self.manager.aspire(), self.log);
+                let source = Source::start(monitored, period, self.sandbox.clone(), self.versions.aspire(), self.log);
                 state.source = Some(source.map_err(out_of_threads)?);
             }
-            self.available_or_error(&new, "servable")?;
+            self.available_or_error(&new, since, "servable")?;
         }
         self.log.info("model_servers/server_core.cc:486", "Finished adding/updating models");
+        if !self.flags.flush_filesystem_caches {
+            self.log.info("model_servers/server_core.cc:494", "Finished reloading config");
+        }
         Ok(())
     }
 }

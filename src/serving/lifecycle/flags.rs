@@ -11,7 +11,7 @@ pub struct Flags {
     pub grpc_socket_path: String,
     /// The REST port; 0 for none.
     pub rest_api_port: i32,
-    /// How many REST requests are worked on at once; 0 or less means four per processor.
+    /// Accepted and without effect: requests are worked on as processors are free.
     pub rest_api_num_threads: i32,
     /// How long a REST request may take, in milliseconds.
     pub rest_api_timeout_in_ms: i32,
@@ -37,6 +37,8 @@ pub struct Flags {
     pub load_retry_interval_micros: i64,
     /// How often to look for new versions, in seconds; 0 for once, less for never.
     pub file_system_poll_wait_seconds: i32,
+    /// No caches are flushed here; only a log line hangs on it.
+    pub flush_filesystem_caches: bool,
     /// Threads for one inference; 0 for one per processor.
     pub tensorflow_session_parallelism: i64,
     /// Threads within one op; 0 for one per processor.
@@ -74,6 +76,7 @@ impl Default for Flags {
             max_num_load_retries: 5,
             load_retry_interval_micros: 60_000_000,
             file_system_poll_wait_seconds: 1,
+            flush_filesystem_caches: true,
             tensorflow_session_parallelism: 0,
             tensorflow_intra_op_parallelism: 0,
             tensorflow_inter_op_parallelism: 0,
@@ -132,7 +135,7 @@ impl Flags {
             ("port", Int32(&mut self.port), "TCP port for gRPC; 0 turns it off."),
             ("grpc_socket_path", Text(&mut self.grpc_socket_path), "UNIX socket for gRPC, relative or absolute."),
             ("rest_api_port", Int32(&mut self.rest_api_port), "TCP port for HTTP/REST; 0 turns it off."),
-            ("rest_api_num_threads", Int32(&mut self.rest_api_num_threads), "REST requests worked on at once."),
+            ("rest_api_num_threads", Int32(&mut self.rest_api_num_threads), "Accepted, without effect."),
             ("rest_api_timeout_in_ms", Int32(&mut self.rest_api_timeout_in_ms), "Longest time for a REST request."),
             ("rest_api_enable_cors_support", Bool(&mut self.rest_api_enable_cors_support), "Send CORS headers."),
             ("enable_batching", Bool(&mut self.enable_batching), "Accepted, without effect."),
@@ -167,7 +170,11 @@ impl Flags {
                 Int32(&mut self.file_system_poll_wait_seconds),
                 "Seconds between looks for new versions; 0 looks once, a negative number never.",
             ),
-            ("flush_filesystem_caches", Ignored(Kind::Bool), "Accepted, without effect."),
+            (
+                "flush_filesystem_caches",
+                Bool(&mut self.flush_filesystem_caches),
+                "Accepted; only a log line follows from it.",
+            ),
             (
                 "tensorflow_session_parallelism",
                 Int64(&mut self.tensorflow_session_parallelism),

@@ -26,6 +26,7 @@ pub struct SavedModelLoader {
     options: SessionOptions,
     tags: String,
     look_for_warmup: bool,
+    checks_method_names: bool,
     log: Log,
 }
 
@@ -40,6 +41,7 @@ impl SavedModelLoader {
             options: SessionOptions { threads: usize::try_from(threads).unwrap_or(0) },
             tags: flags.saved_model_tags.replace(',', " "),
             look_for_warmup: flags.enable_model_warmup,
+            checks_method_names: flags.enable_signature_method_name_check,
             log: Log,
         }
     }
@@ -77,7 +79,7 @@ impl Loader for SavedModelLoader {
             let text = format!("No warmup data file found at {shown}/assets.extra/tf_serving_warmup_requests");
             self.log.info(place, &text);
         }
-        Ok(Arc::new(Loaded(session)))
+        Ok(Arc::new(Loaded { session, checks_method_names: self.checks_method_names }))
     }
 }
 
@@ -111,14 +113,21 @@ fn worded(error: LoadError, host: &Path, shown: &str) -> Status {
     }
 }
 
-struct Loaded(Session);
+struct Loaded {
+    session: Session,
+    checks_method_names: bool,
+}
 
 impl Execute for Loaded {
     fn signatures(&self) -> &BTreeMap<String, SignatureDef> {
-        self.0.signatures()
+        self.session.signatures()
+    }
+
+    fn checks_method_names(&self) -> bool {
+        self.checks_method_names
     }
 
     fn run(&self, feeds: &[(&str, Tensor)], fetches: &[&str]) -> Result<Vec<Tensor>, Status> {
-        Ok(self.0.run(feeds, fetches)?)
+        Ok(self.session.run(feeds, fetches)?)
     }
 }

@@ -17,7 +17,7 @@ pub struct VersionState {
     pub error: Option<Status>,
 }
 
-/// Everything that requests and the manager share. Versions that were ever seen keep their state.
+/// Everything that requests and the state machine share. Versions that were ever seen keep their state.
 #[derive(Debug, Default)]
 pub struct Registry {
     inner: Mutex<Inner>,
@@ -26,9 +26,19 @@ pub struct Registry {
 
 #[derive(Debug, Default)]
 struct Inner {
-    states: BTreeMap<String, BTreeMap<i64, VersionState>>,
+    states: BTreeMap<String, BTreeMap<i64, Recorded>>,
+    /// How many states were recorded so far.
+    recorded: u64,
     serving: BTreeMap<String, BTreeMap<i64, Handle>>,
-    labels: BTreeMap<String, BTreeMap<String, i64>>,
+    /// `None` until a configuration was taken over.
+    labels: Option<BTreeMap<String, BTreeMap<String, i64>>>,
+}
+
+#[derive(Debug)]
+struct Recorded {
+    state: VersionState,
+    /// Which one of all states that were recorded.
+    number: u64,
 }
 
 impl Registry {
@@ -46,7 +56,11 @@ impl Registry {
             None => None,
             Some(model_spec::VersionChoice::Version(version)) => Some(*version),
             Some(model_spec::VersionChoice::VersionLabel(label)) => {
-                let version = inner.labels.get(&spec.name).and_then(|labels| labels.get(label));
+                let labels = inner
+                    .labels
+                    .as_ref()
+                    .ok_or_else(|| Status::new(Code::Unavailable, format!("Model labels does not init yet.{label}")))?;
+                let version = labels.get(&spec.name).and_then(|labels| labels.get(label));
                 Some(*version.ok_or_else(|| Status::invalid(format!("Unrecognized servable version label: {label}")))?)
             }
         };
@@ -72,12 +86,12 @@ impl Registry {
             let state = versions.and_then(|versions| versions.get(&version)).ok_or_else(|| {
                 Status::new(Code::NotFound, format!("Could not find version {version} of model {}", spec.name))
             })?;
-            return Ok(vec![(version, state.clone())]);
+            return Ok(vec![(version, state.state.clone())]);
         }
         let versions = versions.ok_or_else(|| {
             Status::new(Code::NotFound, format!("Could not find any versions of model {}", spec.name))
         })?;
-        Ok(versions.iter().rev().map(|(version, state)| (*version, state.clone())).collect())
+        Ok(versions.iter().rev().map(|(version, recorded)| (*version, recorded.state.clone())).collect())
     }
 
     /// Takes over the labels of a configuration. A label must name a version that is available, unless
@@ -87,10 +101,10 @@ impl Registry {
         let mut labels: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
         for model in models {
             for (label, version) in &model.version_labels {
-                let taken = inner.labels.get(&model.name).and_then(|labels| labels.get(label));
+                let taken = inner.labels.as_ref().and_then(|labels| labels.get(&model.name)?.get(label));
                 let moves = taken.is_some_and(|taken| taken != version);
                 let state = inner.states.get(&model.name).and_then(|versions| versions.get(version));
-                let available = state.is_some_and(|state| state.state == State::Available);
+                let available = state.is_some_and(|recorded| recorded.state.state == State::Available);
                 if !available && (moves || !allow_unavailable) {
                     return Err(Status::new(
                         Code::FailedPrecondition,
@@ -104,21 +118,29 @@ impl Registry {
                 labels.entry(model.name.clone()).or_default().insert(label.clone(), *version);
             }
         }
-        inner.labels = labels;
+        inner.labels = Some(labels);
         Ok(())
     }
 
-    /// Waits until each of the models has a version that is available or has ended, and tells which versions ended.
-    pub fn wait_until_available(&self, models: &[String]) -> Vec<(ServableId, Option<Status>)> {
+    /// How many states were recorded so far, for [`Self::wait_until_available`].
+    pub fn recorded(&self) -> u64 {
+        self.lock().recorded
+    }
+
+    /// Waits until each of the models has a version that became available or ended after the first `since` states
+    /// were recorded, and tells which versions ended.
+    pub fn wait_until_available(&self, models: &[String], since: u64) -> Vec<(ServableId, Option<Status>)> {
         let mut inner = self.lock();
         loop {
             let settled: Vec<_> = models
                 .iter()
                 .filter_map(|name| {
                     let versions = inner.states.get(name)?;
-                    let done = |state: &VersionState| matches!(state.state, State::Available | State::End);
-                    let (version, state) = versions.iter().rev().find(|(_, state)| done(state))?;
-                    Some((ServableId { name: name.clone(), version: *version }, state.clone()))
+                    let done = |recorded: &Recorded| {
+                        recorded.number > since && matches!(recorded.state.state, State::Available | State::End)
+                    };
+                    let (version, recorded) = versions.iter().rev().find(|(_, recorded)| done(recorded))?;
+                    Some((ServableId { name: name.clone(), version: *version }, recorded.state.clone()))
                 })
                 .collect();
             if settled.len() == models.len() {
@@ -132,18 +154,12 @@ impl Registry {
         }
     }
 
-    /// Forgets the states of models, so that waiting for them waits for what comes.
-    pub fn forget(&self, models: &[String]) {
-        let mut inner = self.lock();
-        for name in models {
-            inner.states.remove(name);
-        }
-    }
-
     /// Records the state of a version.
     pub(super) fn record(&self, id: &ServableId, state: State, error: Option<Status>) {
         let mut inner = self.lock();
-        inner.states.entry(id.name.clone()).or_default().insert(id.version, VersionState { state, error });
+        inner.recorded += 1;
+        let recorded = Recorded { state: VersionState { state, error }, number: inner.recorded };
+        inner.states.entry(id.name.clone()).or_default().insert(id.version, recorded);
         drop(inner);
         self.changed.notify_all();
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::log::Log;
-use super::manager::Aspire;
+use super::state_machine::Aspire;
 use crate::process::Sandbox;
 use crate::serving::proto::ModelConfig;
 use crate::serving::proto::servable_version_policy::PolicyChoice;

@@ -39,15 +39,16 @@ impl Loader for Steered {
 struct Bench {
     context: Arc<Context>,
     loader: Arc<Steered>,
-    manager: Manager,
+    versions: StateMachine,
 }
 
 impl Bench {
     fn new(retry: RetryPolicy) -> Self {
         let context = Arc::new(Context::default());
         let loader = Arc::new(Steered::default());
-        let manager = Manager::start(Arc::clone(&context), Arc::clone(&loader) as Arc<dyn Loader>, retry, Log).unwrap();
-        Self { context, loader, manager }
+        let versions =
+            StateMachine::start(Arc::clone(&context), Arc::clone(&loader) as Arc<dyn Loader>, retry, Log).unwrap();
+        Self { context, loader, versions }
     }
 
     fn want(&self, versions: &[i64]) {
@@ -56,7 +57,7 @@ impl Bench {
             shown: format!("/m/{version}"),
             host: None,
         };
-        self.manager.aspire().versions("m".into(), versions.iter().map(path).collect());
+        self.versions.aspire().versions("m".into(), versions.iter().map(path).collect());
     }
 
     /// Waits until the versions have these states, highest first.

@@ -28,12 +28,12 @@ pub struct RetryPolicy {
     pub interval: Duration,
 }
 
-/// Tells the manager which versions of a model are wanted.
+/// Tells the state machine which versions of a model are wanted.
 #[derive(Debug, Clone)]
 pub struct Aspire(Sender<Event>);
 
 impl Aspire {
-    /// These versions of the model are wanted and no others. Does nothing once the manager has ended.
+    /// These versions of the model are wanted and no others. Does nothing once the state machine has ended.
     pub(super) fn versions(&self, name: String, versions: Vec<VersionPath>) {
         let _ = self.0.send(Event::Aspired { name, versions });
     }
@@ -54,12 +54,12 @@ impl std::fmt::Debug for Event {
 
 /// Keeps the wanted versions loaded, on its own thread, until it is dropped.
 #[derive(Debug)]
-pub struct Manager {
+pub struct StateMachine {
     events: Sender<Event>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-impl Manager {
+impl StateMachine {
     /// Starts with nothing wanted.
     pub fn start(
         context: Arc<Context>,
@@ -77,7 +77,7 @@ impl Manager {
             versions: BTreeMap::new(),
             pending: BTreeMap::new(),
         };
-        let thread = std::thread::Builder::new().name("manager".into()).spawn(move || worker.run(&received))?;
+        let thread = std::thread::Builder::new().name("versions".into()).spawn(move || worker.run(&received))?;
         Ok(Self { events, thread: Some(thread) })
     }
 
@@ -87,7 +87,7 @@ impl Manager {
     }
 }
 
-impl Drop for Manager {
+impl Drop for StateMachine {
     fn drop(&mut self) {
         let _ = self.events.send(Event::Stop);
         if let Some(thread) = self.thread.take() {
@@ -228,7 +228,7 @@ impl Worker {
         let (events, own) = (self.events.clone(), id.clone());
         let started = std::thread::Builder::new().name("load".into()).spawn(move || {
             let outcome = attempt.load();
-            // Fails only when the manager has ended meanwhile.
+            // Fails only when the state machine has ended meanwhile.
             let _ = events.send(Event::Loaded { id: own, outcome });
         });
         if let Err(error) = started {
@@ -251,6 +251,8 @@ impl Worker {
                     "core/loader_harness.cc:155",
                     &format!("Encountered an error for servable version {id}: {error}"),
                 );
+                self.log
+                    .error("core/aspired_versions_manager.cc:388", &format!("Servable {id} cannot be loaded: {error}"));
                 self.context.registry.record(id, State::End, Some(error));
                 if version.wanted {
                     version.phase = Phase::Failed;
@@ -295,6 +297,10 @@ impl Execute for Watched {
         self.model.signatures()
     }
 
+    fn checks_method_names(&self) -> bool {
+        self.model.checks_method_names()
+    }
+
     fn run(&self, feeds: &[(&str, Tensor)], fetches: &[&str]) -> Result<Vec<Tensor>, Status> {
         self.model.run(feeds, fetches)
     }
@@ -311,6 +317,10 @@ impl Patience {
     fn end(&self) {
         *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.changed.notify_all();
+    }
+
+    fn is_at_its_end(&self) -> bool {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits; `false` when it was ended.
@@ -336,27 +346,29 @@ impl Attempt {
         self.log.info("core/basic_manager.cc:740", &format!("Successfully reserved resources to load servable {id}"));
         self.log.info("core/loader_harness.cc:66", &format!("Approving load for servable version {id}"));
         self.log.info("core/loader_harness.cc:74", &format!("Loading servable version {id}"));
-        let mut tries = 0;
-        loop {
-            let error = match self.loader.load(&self.path) {
-                Ok(model) => return Ok(model),
-                Err(error) => error,
-            };
-            self.log.error("util/retrier.cc:37", &format!("Loading servable: {id} failed: {error}"));
-            if tries == self.retry.retries {
-                self.log.info(
-                    "util/retrier.cc:46",
-                    &format!("Retrying of Loading servable: {id} exhausted max_num_retries: {tries}"),
-                );
-                return Err(error);
+        let mut retries = 0;
+        let outcome = loop {
+            let outcome = self.loader.load(&self.path);
+            if let Err(error) = &outcome {
+                self.log.error("util/retrier.cc:37", &format!("Loading servable: {id} failed: {error}"));
             }
-            if !self.patience.wait(self.retry.interval) {
-                self.log.info("util/retrier.cc:43", &format!("Retrying of Loading servable: {id} was cancelled."));
-                return Err(error);
+            if outcome.is_ok() || retries == self.retry.retries || !self.patience.wait(self.retry.interval) {
+                break outcome;
             }
-            tries += 1;
-            self.log.info("util/retrier.cc:33", &format!("Retrying of Loading servable: {id} retry: {tries}"));
+            retries += 1;
+            self.log.info("util/retrier.cc:33", &format!("Retrying of Loading servable: {id} retry: {retries}"));
+        };
+        if self.patience.is_at_its_end() {
+            self.log.info("util/retrier.cc:43", &format!("Retrying of Loading servable: {id} was cancelled."));
         }
+        // The original says so after a success with the last try as well.
+        if retries == self.retry.retries {
+            self.log.info(
+                "util/retrier.cc:46",
+                &format!("Retrying of Loading servable: {id} exhausted max_num_retries: {retries}"),
+            );
+        }
+        outcome
     }
 }
 
