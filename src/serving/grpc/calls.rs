@@ -4,33 +4,48 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use tonic::body::Body;
+use tonic::codec::CompressionEncoding::{Deflate, Gzip};
 use tonic::codegen::BoxFuture;
 use tonic::server::{Grpc, UnaryService};
 use tonic_prost::ProstCodec;
 
 use super::grpc_status;
+use super::metered::{Carrying, Metered, Share};
 use crate::serving::rest::Gate;
 use crate::serving::status::Status;
 
 /// The largest message that is taken or given: 2^31 - 1 bytes.
-const LARGEST_MESSAGE: usize = i32::MAX as usize;
+pub(super) const LARGEST_MESSAGE: usize = i32::MAX as usize;
 
 /// What a service answers with.
 pub(super) type Answer = BoxFuture<Response<Body>, std::convert::Infallible>;
 
-/// Serves a call with a function that may block. With a gate, it waits for a turn to run a model.
-pub(super) fn unary<I, O, F>(request: Request<Body>, gate: Option<Gate>, call: F) -> Answer
+/// Whether a call runs a model, and then waits for its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    Waits,
+    AtOnce,
+}
+
+/// Serves a call with a function that may block.
+pub(super) fn unary<I, O, F>(request: Request<Body>, gate: &Gate, turn: Turn, call: F) -> Answer
 where
     I: prost::Message + Default + Send + 'static,
     O: prost::Message + Default + Send + 'static,
     F: Fn(I) -> Result<O, Status> + Send + Sync + 'static,
 {
-    let handler = Handler { gate, call: Arc::new(call), types: std::marker::PhantomData };
+    let turns = (turn == Turn::Waits).then(|| gate.clone());
+    let handler = Handler { gate: turns, call: Arc::new(call), types: std::marker::PhantomData };
+    let share = Share::default();
+    let request = request.map(|body| Body::new(Metered::new(body, gate.clone(), Arc::clone(&share))));
     Box::pin(async move {
         let mut grpc = Grpc::new(ProstCodec::<O, I>::default())
+            .accept_compressed(Gzip)
+            .accept_compressed(Deflate)
             .max_decoding_message_size(LARGEST_MESSAGE)
             .max_encoding_message_size(LARGEST_MESSAGE);
-        Ok(grpc.unary(handler, request).await)
+        let response = grpc.unary(handler, request).await;
+        Ok(response.map(|body| Body::new(Carrying::new(body, share))))
     })
 }
 

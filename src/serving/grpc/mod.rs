@@ -1,9 +1,11 @@
 //! The gRPC interface: PredictionService and ModelService, on tonic.
 //!
 //! Messages are those of `proto/`; the two services dispatch by method name and hand each request to `service/` on a
-//! thread where blocking does no harm. Statuses carry TensorFlow's codes and texts, cut at 1024 bytes as there.
+//! thread where blocking does no harm. Messages wait for their share of the memory; compressed ones (gzip, deflate)
+//! are read, answers are not compressed. Statuses carry TensorFlow's codes and texts, cut at 1024 bytes as there.
 
 mod calls;
+mod metered;
 mod model_service;
 mod prediction_service;
 mod reload;

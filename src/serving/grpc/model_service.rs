@@ -5,14 +5,14 @@ use std::sync::Arc;
 use http::Request;
 use tonic::body::Body;
 
-use super::calls::{Answer, method, unary, unimplemented};
+use super::calls::{Answer, Turn, method, unary, unimplemented};
 use super::reload::Reload;
 use crate::serving::lifecycle::Log;
 use crate::serving::proto::{
     GetModelStatusRequest, GetModelStatusResponse, ModelVersionStatus, ReloadConfigRequest, ReloadConfigResponse,
     StatusProto, model_server_config,
 };
-use crate::serving::rest::Context;
+use crate::serving::rest::{Context, Gate};
 use crate::serving::status::Status;
 
 pub(super) const NAME: &str = "tensorflow.serving.ModelService";
@@ -21,21 +21,26 @@ pub(super) const NAME: &str = "tensorflow.serving.ModelService";
 #[derive(Clone)]
 pub(super) struct ModelService {
     context: Arc<Context>,
+    gate: Gate,
     reload: Arc<dyn Reload>,
     log: Log,
 }
 
 impl ModelService {
-    /// The service for these models; configurations are handed to `reload`.
-    pub(super) fn new(context: Arc<Context>, reload: Arc<dyn Reload>, log: Log) -> Self {
-        Self { context, reload, log }
+    /// The service for these models, with memory from this gate; configurations are handed to `reload`.
+    pub(super) fn new(context: Arc<Context>, gate: Gate, reload: Arc<dyn Reload>, log: Log) -> Self {
+        Self { context, gate, reload, log }
     }
 
     pub(super) fn dispatch(&self, request: Request<Body>) -> Answer {
-        let service = self.clone();
+        let (service, gate) = (self.clone(), &self.gate);
         match method(&request, NAME) {
-            Some("GetModelStatus") => unary(request, None, move |request| status(&service.context, &request)),
-            Some("HandleReloadConfigRequest") => unary(request, None, move |request| service.take_on(request)),
+            Some("GetModelStatus") => {
+                unary(request, gate, Turn::AtOnce, move |request| status(&service.context, &request))
+            }
+            Some("HandleReloadConfigRequest") => {
+                unary(request, gate, Turn::AtOnce, move |request| service.take_on(request))
+            }
             _ => unimplemented(),
         }
     }

@@ -8,7 +8,7 @@ use http::Request;
 use prost::Message as _;
 use tonic::body::Body;
 
-use super::calls::{Answer, method, unary, unimplemented};
+use super::calls::{Answer, Turn, method, unary, unimplemented};
 use crate::serving::proto::{
     Any, ClassificationRequest, ClassificationResponse, GetModelMetadataRequest, GetModelMetadataResponse, ModelSpec,
     MultiInferenceRequest, MultiInferenceResponse, PredictRequest, PredictResponse, RegressionRequest,
@@ -35,13 +35,15 @@ impl PredictionService {
 
     pub(super) fn dispatch(&self, request: Request<Body>) -> Answer {
         let context = Arc::clone(&self.context);
-        let gate = Some(self.gate.clone());
+        let gate = &self.gate;
         match method(&request, NAME) {
-            Some("Predict") => unary(request, gate, move |request| predict(&context, request)),
-            Some("Classify") => unary(request, gate, move |request| classify(&context, &request)),
-            Some("Regress") => unary(request, gate, move |request| regress(&context, &request)),
-            Some("MultiInference") => unary(request, gate, move |request| multi_inference(&context, &request)),
-            Some("GetModelMetadata") => unary(request, None, move |request| metadata(&context, &request)),
+            Some("Predict") => unary(request, gate, Turn::Waits, move |request| predict(&context, request)),
+            Some("Classify") => unary(request, gate, Turn::Waits, move |request| classify(&context, &request)),
+            Some("Regress") => unary(request, gate, Turn::Waits, move |request| regress(&context, &request)),
+            Some("MultiInference") => {
+                unary(request, gate, Turn::Waits, move |request| multi_inference(&context, &request))
+            }
+            Some("GetModelMetadata") => unary(request, gate, Turn::AtOnce, move |request| metadata(&context, &request)),
             _ => unimplemented(),
         }
     }
@@ -93,10 +95,7 @@ fn regress(context: &Context, request: &RegressionRequest) -> Result<RegressionR
 
 /// The model is the one of the first task, as all tasks must mean the same.
 fn multi_inference(context: &Context, request: &MultiInferenceRequest) -> Result<MultiInferenceResponse, Status> {
-    let spec = match request.tasks.first() {
-        Some(task) => task.model_spec.clone().unwrap_or_default(),
-        None => return Err(Status::invalid("Inputs must not be empty.")),
-    };
+    let spec = request.tasks.first().and_then(|task| task.model_spec.clone()).unwrap_or_default();
     let handle = context.registry.find(&spec)?;
     let response = service::multi_inference(&handle, request)?;
     context.metrics.record_examples(&spec.name, request.input.as_ref().map_or(0, number_of_examples));

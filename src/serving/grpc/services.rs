@@ -26,8 +26,8 @@ impl Services {
     /// The services for these models. Runs keep the order of the gate; configurations are handed to `reload`.
     pub fn new(context: Arc<Context>, gate: Gate, reload: Arc<dyn Reload>, log: Log) -> Self {
         Self {
-            prediction: PredictionService::new(Arc::clone(&context), gate),
-            model: ModelService::new(context, reload, log),
+            prediction: PredictionService::new(Arc::clone(&context), gate.clone()),
+            model: ModelService::new(context, gate, reload, log),
         }
     }
 }

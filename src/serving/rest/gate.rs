@@ -23,7 +23,7 @@ pub struct MemoryShare(Vec<OwnedSemaphorePermit>);
 
 impl MemoryShare {
     /// Adds another share.
-    pub(super) fn join(&mut self, other: Self) {
+    pub fn join(&mut self, other: Self) {
         self.0.extend(other.0);
     }
 }

@@ -18,5 +18,5 @@ pub(super) mod server;
 mod socket;
 mod status;
 
-pub use api::{Answer, Api, Context};
-pub use gate::Gate;
+pub use api::{Answer, Api, Context, Speaker};
+pub use gate::{Gate, MemoryShare};
