@@ -5,6 +5,8 @@
 
 use std::io::Write as _;
 
+use super::shortest::shortest_digits;
+
 /// Digits, and the exponent of ten of the first one: `d.ddd × 10^exponent`.
 struct Digits {
     decimal: [u8; 24],
@@ -154,36 +156,37 @@ pub fn six_digits(value: f64) -> String {
     text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
 }
 
-/// Appends a finite double as RapidJSON's own writer does: shortest digits, `1.0`, `1e30`, `1.5e-7`.
+/// Appends a finite double as RapidJSON's own writer does: `1.0`, `1e30`, `1.5e-7`.
 pub(super) fn write_shortest(value: f64, target: &mut Vec<u8>) {
-    let number = scientific(format_args!("{value:e}"));
-    let digits = &number.decimal[..number.length];
-    if number.negative {
+    if value.is_sign_negative() {
         target.push(b'-');
     }
-    let whole = number.exponent + 1;
-    if whole > 0 && whole <= 21 {
-        let whole = whole as usize;
-        if digits.len() > whole {
-            target.extend_from_slice(&digits[..whole]);
-            target.push(b'.');
-            target.extend_from_slice(&digits[whole..]);
-        } else {
-            target.extend_from_slice(digits);
-            target.resize(target.len() + whole - digits.len(), b'0');
-            target.extend_from_slice(b".0");
-        }
+    if value == 0.0 {
+        return target.extend_from_slice(b"0.0");
+    }
+    let mut buffer = [0; 24];
+    let (length, power) = shortest_digits(value.abs(), &mut buffer);
+    let digits = &buffer[..length];
+    let whole = length as i32 + power;
+    if power >= 0 && whole <= 21 {
+        target.extend_from_slice(digits);
+        target.resize(target.len() + power as usize, b'0');
+        target.extend_from_slice(b".0");
+    } else if whole > 0 && whole <= 21 {
+        target.extend_from_slice(&digits[..whole as usize]);
+        target.push(b'.');
+        target.extend_from_slice(&digits[whole as usize..]);
     } else if whole > -6 && whole <= 0 {
         target.extend_from_slice(b"0.");
         target.resize(target.len() + (-whole) as usize, b'0');
         target.extend_from_slice(digits);
     } else {
         target.push(digits[0]);
-        if digits.len() > 1 {
+        if length > 1 {
             target.push(b'.');
             target.extend_from_slice(&digits[1..]);
         }
-        let _ = write!(target, "e{}", number.exponent);
+        let _ = write!(target, "e{}", whole - 1);
     }
 }
 

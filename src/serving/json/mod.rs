@@ -13,6 +13,7 @@ mod document;
 mod numbers;
 mod parse;
 mod scan;
+mod shortest;
 mod write;
 
 pub use decimal::{six_digits, write_double, write_float};

@@ -201,6 +201,14 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_a_number_that_is_none_is_read_on() {
+        let document = parse(b"[NaN.5, Infe2, -Infinity.25e1, -Inf]").unwrap();
+        let numbers: Vec<_> = document.root().elements().filter_map(crate::serving::json::Value::double).collect();
+        assert_eq!(numbers, [0.5, 0.0, -2.5, f64::NEG_INFINITY]);
+        assert_eq!(error("[InfE]"), "Miss exponent in number. at offset: 5");
+    }
+
+    #[test]
     fn the_first_of_duplicate_keys_wins_and_a_byte_order_mark_is_skipped() {
         let document = parse(b"\xEF\xBB\xBF{\"a\": 1, \"a\": 2}").unwrap();
         assert_eq!(document.root().member("a").and_then(crate::serving::json::Value::int64), Some(1));

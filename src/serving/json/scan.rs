@@ -136,6 +136,8 @@ impl<'a> Scanner<'a> {
         let mut significand = 0_u64;
         let mut digits = 0_u32;
         let mut wide: Option<f64> = None;
+        // What follows `NaN` or `Infinity` is read like what follows a zero, and then counts alone.
+        let mut not_finite: Option<f64> = None;
         match self.peek() {
             b'0' => self.position += 1,
             b'1'..=b'9' => {
@@ -161,7 +163,7 @@ impl<'a> Scanner<'a> {
                     wide = Some(value);
                 }
             }
-            b'I' | b'N' => return self.not_finite(minus),
+            b'I' | b'N' => not_finite = Some(self.not_finite(minus)?),
             _ => return Err(self.error(ParseErrorKind::ValueInvalid)),
         }
 
@@ -218,20 +220,21 @@ impl<'a> Scanner<'a> {
             }
         }
 
-        Ok(match wide {
-            Some(value) => {
+        Ok(match (wide, not_finite) {
+            (Some(value), _) => {
                 let value = scale(value, exponent.saturating_add(fraction_exponent));
                 Node::Double(if minus { -value } else { value })
             }
-            None if minus => Node::Negative((significand as i64).wrapping_neg()),
-            None => Node::Unsigned(significand),
+            (None, Some(value)) => Node::Double(value),
+            (None, None) if minus => Node::Negative((significand as i64).wrapping_neg()),
+            (None, None) => Node::Unsigned(significand),
         })
     }
 
-    fn not_finite(&mut self, minus: bool) -> Result<Node, ParseError> {
+    fn not_finite(&mut self, minus: bool) -> Result<f64, ParseError> {
         if self.consume(b'N') {
             if self.consume(b'a') && self.consume(b'N') {
-                return Ok(Node::Double(f64::NAN));
+                return Ok(f64::NAN);
             }
             return Err(self.error(ParseErrorKind::ValueInvalid));
         }
@@ -247,7 +250,7 @@ impl<'a> Scanner<'a> {
                 }
             }
         }
-        Ok(Node::Double(if minus { f64::NEG_INFINITY } else { f64::INFINITY }))
+        Ok(if minus { f64::NEG_INFINITY } else { f64::INFINITY })
     }
 
     /// Reads a string, whose opening quotation mark has not been taken, onto the end of `target`.

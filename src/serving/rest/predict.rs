@@ -210,7 +210,8 @@ pub(super) fn base64_text(value: Value<'_>) -> Option<&[u8]> {
     value.member("b64").and_then(Value::bytes)
 }
 
-/// The bytes that a base64 text stands for: standard alphabet, padding optional, blanks skipped.
+/// The bytes that a base64 text stands for, with Abseil's manners: the standard alphabet, blanks anywhere, padding (`=`
+/// or `.`) complete or not at all, and bits left over are not looked at.
 pub(super) fn decode_base64(text: &[u8]) -> Result<Vec<u8>, Status> {
     use base64::Engine as _;
     use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -218,10 +219,18 @@ pub(super) fn decode_base64(text: &[u8]) -> Result<Vec<u8>, Status> {
         &base64::alphabet::STANDARD,
         GeneralPurposeConfig::new()
             .with_decode_allow_trailing_bits(true)
-            .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+            .with_decode_padding_mode(DecodePaddingMode::RequireNone),
     );
-    let compact: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    LENIENT.decode(compact).map_err(|_| Status::invalid("Unable to base64 decode"))
+    let undecodable = || Status::invalid("Unable to base64 decode");
+    let is_blank = |byte: u8| byte.is_ascii_whitespace() || byte == 0x0B;
+    let compact: Vec<u8> = text.iter().copied().filter(|byte| !is_blank(*byte)).collect();
+    let data = compact.iter().position(|byte| matches!(byte, b'=' | b'.')).unwrap_or(compact.len());
+    let (data, padding) = compact.split_at(data);
+    let complete = padding.is_empty() || (data.len() + padding.len()).is_multiple_of(4) && padding.len() < 3;
+    if !complete || padding.iter().any(|byte| !matches!(byte, b'=' | b'.')) {
+        return Err(undecodable());
+    }
+    LENIENT.decode(data).map_err(|_| undecodable())
 }
 
 /// The elements of a tensor under construction.
@@ -244,7 +253,9 @@ impl Elements {
             DataType::DtBool => TensorData::Bool(Vec::new()),
             DataType::DtUint32 => TensorData::Uint32(Vec::new()),
             DataType::DtUint64 => TensorData::Uint64(Vec::new()),
-            // Also for types that have no conversion: they take no element.
+            // Types without conversion take no element, but there are tensors without any.
+            DataType::DtHalf => TensorData::Half(Vec::new()),
+            DataType::DtUint16 => TensorData::Uint16(Vec::new()),
             _ => TensorData::Float(Vec::new()),
         };
         Self { dtype, data }
@@ -315,7 +326,7 @@ impl Elements {
     fn type_error(&self, value: Value<'_>) -> Status {
         let convertible = match self.dtype {
             DataType::DtFloat => true,
-            _ => !matches!(self.data, TensorData::Float(_)),
+            _ => !matches!(self.data, TensorData::Float(_) | TensorData::Half(_) | TensorData::Uint16(_)),
         };
         if convertible || value.is_object() {
             let text = format!("Type: {} is not of expected type: {}", value.kind().name(), self.dtype.short_name());
@@ -363,14 +374,13 @@ impl Elements {
                         }
                         TensorData::$variant(values)
                     })*
-                    _ => return None,
                 }
             };
         }
         if shape.len() > MOST_DIMENSIONS {
             return None;
         }
-        let data = cut!(Float, Double, Int8, Int16, Int32, Int64, Uint8, Uint32, Uint64, Bool, String);
+        let data = cut!(Float, Double, Half, Int8, Int16, Int32, Int64, Uint8, Uint16, Uint32, Uint64, Bool, String);
         Some(Tensor { shape, data })
     }
 }
@@ -458,7 +468,10 @@ mod tests {
     fn base64_follows_absl() {
         assert_eq!(decode_base64(b"aGVsbG8").unwrap(), b"hello");
         assert_eq!(decode_base64(b"aGVs bG8=\n").unwrap(), b"hello");
-        for bad in ["@@@", "_-8=", "a"] {
+        for (text, bytes) in [("YQ", "a"), ("YR==", "a"), ("YQ=.", "a"), ("YQ =\u{b}=", "a"), ("", "")] {
+            assert_eq!(decode_base64(text.as_bytes()).unwrap(), bytes.as_bytes(), "{text}");
+        }
+        for bad in ["@@@", "_-8=", "a", "ab=", "abc==", "abcd=", "====", "ab==cd", "="] {
             assert_eq!(decode_base64(bad.as_bytes()).unwrap_err().text(), "Unable to base64 decode", "{bad}");
         }
     }
