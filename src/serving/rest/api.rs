@@ -49,8 +49,19 @@ pub struct Answer {
     pub content_type: &'static str,
     /// The body.
     pub body: Vec<u8>,
-    /// Whether it comes from the HTTP library rather than from the API, which then closes the connection.
-    pub from_library: bool,
+    /// Who answers.
+    pub speaker: Speaker,
+}
+
+/// Who answers a request; the headers depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaker {
+    /// The HTTP library, which closes the connection.
+    Library,
+    /// The Prometheus page.
+    Monitoring,
+    /// The API, with CORS headers where they are switched on.
+    Api,
 }
 
 const JSON: &str = "application/json";
@@ -60,7 +71,7 @@ const UNNAMED: &str = "text/html; charset=ISO-8859-1";
 impl Answer {
     /// An HTML page of the HTTP library.
     pub(super) fn page(code: u16) -> Self {
-        Self { code, content_type: "text/html", body: page(code).into_bytes(), from_library: true }
+        Self { code, content_type: "text/html", body: page(code).into_bytes(), speaker: Speaker::Library }
     }
 }
 
@@ -118,9 +129,13 @@ impl Api {
             Kind::Prometheus => return self.prometheus(target),
             Kind::Options => {
                 let from_page = origin.is_some_and(|origin| origin.contains("http://") || origin.contains("https://"));
-                self.context.metrics.count_request("", if from_page { "OK" } else { Code::FailedPrecondition.name() });
+                let metrics = &self.context.metrics;
+                metrics.count_request("", if from_page { "OK" } else { Code::FailedPrecondition.name() });
+                if from_page {
+                    metrics.record_request("", "", "REST", Duration::ZERO);
+                }
                 let code = if from_page { 200 } else { 400 };
-                return Answer { code, content_type: UNNAMED, body: Vec::new(), from_library: false };
+                return Answer { code, content_type: UNNAMED, body: Vec::new(), speaker: Speaker::Api };
             }
             Kind::Api(route) => route,
         };
@@ -129,10 +144,15 @@ impl Api {
             Ok(Route::Run { target, verb }) => (target.name.as_str(), verb.name(), self.run(target, *verb, body)),
             Ok(Route::Status(target)) => (target.name.as_str(), "", self.status(target)),
             Ok(Route::Metadata(target)) => (target.name.as_str(), "", self.metadata(target)),
-            Err(NoRoute::Malformed(status)) => ("", "", Err(status.clone())),
-            Err(NoRoute::EmptyBody(status)) => {
-                self.context.metrics.count_request("", status.code.name());
-                return Answer { code: status.code.http(), content_type: JSON, body: Vec::new(), from_library: false };
+            Err(NoRoute::Malformed { model, status }) => (model.as_str(), "", Err(status.clone())),
+            Err(NoRoute::EmptyBody { model, status }) => {
+                self.context.metrics.count_request(model, status.code.name());
+                return Answer {
+                    code: status.code.http(),
+                    content_type: JSON,
+                    body: Vec::new(),
+                    speaker: Speaker::Api,
+                };
             }
         };
         let metrics = &self.context.metrics;
@@ -140,11 +160,16 @@ impl Api {
             Ok(body) => {
                 metrics.count_request(model, "OK");
                 metrics.record_request(model, api, "REST", started.elapsed());
-                Answer { code: 200, content_type: JSON, body, from_library: false }
+                Answer { code: 200, content_type: JSON, body, speaker: Speaker::Api }
             }
             Err(status) => {
                 metrics.count_request(model, status.code.name());
-                Answer { code: status.code.http(), content_type: JSON, body: error_body(&status), from_library: false }
+                Answer {
+                    code: status.code.http(),
+                    content_type: JSON,
+                    body: error_body(&status),
+                    speaker: Speaker::Api,
+                }
             }
         }
     }
@@ -155,7 +180,7 @@ impl Api {
             Some(path) if path != target => (400, format!("Unexpected path: {target}. Should be {path}")),
             _ => (200, self.context.metrics.page()),
         };
-        Answer { code, content_type: "text/plain", body: body.into_bytes(), from_library: false }
+        Answer { code, content_type: "text/plain", body: body.into_bytes(), speaker: Speaker::Monitoring }
     }
 
     fn status(&self, target: &Target) -> Result<Vec<u8>, Status> {

@@ -88,9 +88,11 @@ pub(super) fn inflated_size(compressed: &[u8]) -> Option<usize> {
 pub(super) fn inflate(compressed: &[u8]) -> Option<Vec<u8>> {
     let claimed = inflated_size(compressed)?;
     let mut inflated = Vec::with_capacity(claimed.min(compressed.len().saturating_mul(64)));
-    let mut reader = flate2::read::GzDecoder::new(compressed).take(MOST_INFLATED as u64 + 1);
+    let mut reader = flate2::bufread::GzDecoder::new(compressed).take(MOST_INFLATED as u64 + 1);
     reader.read_to_end(&mut inflated).ok()?;
-    (inflated.len() == claimed).then_some(inflated)
+    // Nothing may follow: neither a second member nor anything else.
+    let nothing_left = reader.into_inner().into_inner().is_empty();
+    (nothing_left && inflated.len() == claimed).then_some(inflated)
 }
 
 /// A response's body. Its memory counts until it is written.
@@ -141,6 +143,11 @@ mod tests {
         let mut damaged = gzip(b"{\"a\": 1}");
         damaged[12] ^= 0xFF;
         assert_eq!(inflate(&damaged), None);
+        let twice = [gzip(b"{}"), gzip(b"{}")].concat();
+        assert_eq!(inflate(&twice), None);
+        let trailed = [gzip(b"{}"), b"\x02\0\0\0".to_vec()].concat();
+        assert_eq!(inflate(&trailed), None);
+        assert_eq!(inflate(&gzip(b"{}")[..20]), None);
         let bomb = gzip(&vec![b' '; MOST_INFLATED + 1]);
         assert_eq!(inflate(&bomb), None);
         let mut lying = bomb;

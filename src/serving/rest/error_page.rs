@@ -16,6 +16,7 @@ pub(super) fn phrase(code: u16) -> &'static str {
         404 => "Not Found",
         409 => "Conflict",
         413 => "Request Entity Too Large",
+        417 => "Expectation Failed",
         500 => "Internal Server Error",
         501 => "Not Implemented",
         503 => "Service Unavailable",

@@ -47,10 +47,10 @@ pub(super) struct Target {
 /// Why a request has no route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NoRoute {
-    /// No rule matches, or not this method.
-    Malformed(Status),
+    /// No rule matches, or not this method. Metrics count it for the model that was named, if one was.
+    Malformed { model: String, status: Status },
     /// The version is not a 64-bit number: TensorFlow Serving 2.5.1 leaves before it writes the body.
-    EmptyBody(Status),
+    EmptyBody { model: String, status: Status },
 }
 
 // A compile-time constant pattern: the test below compiles both.
@@ -69,37 +69,42 @@ pub(super) fn is_api(target: &str) -> bool {
 
 /// Finds the route of a request. `target` is the path with query.
 pub(super) fn route(method: &str, target: &str) -> Result<Route, NoRoute> {
-    let malformed = || NoRoute::Malformed(Status::invalid(format!("Malformed request: {method} {target}")));
+    let malformed = |model: String| {
+        let status = Status::invalid(format!("Malformed request: {method} {target}"));
+        NoRoute::Malformed { model, status }
+    };
     let rule = match method {
         "POST" => RUN.as_ref(),
         "GET" => LOOK.as_ref(),
         _ => None,
     };
-    let captures = rule.and_then(|rule| rule.captures(target)).ok_or_else(malformed)?;
+    let captures = rule.and_then(|rule| rule.captures(target)).ok_or_else(|| malformed(String::new()))?;
     let last = captures.get(4).map_or("", |found| found.as_str());
-    let target = target_of(&captures)?;
+    let asked = target_of(&captures)?;
     // The rules match words in any case, but what follows compares them exactly.
     match (method, last) {
-        ("POST", "predict") => Ok(Route::Run { target, verb: Verb::Predict }),
-        ("POST", "classify") => Ok(Route::Run { target, verb: Verb::Classify }),
-        ("POST", "regress") => Ok(Route::Run { target, verb: Verb::Regress }),
-        ("GET", "metadata") => Ok(Route::Metadata(target)),
-        ("GET", _) => Ok(Route::Status(target)),
-        _ => Err(malformed()),
+        ("POST", "predict") => Ok(Route::Run { target: asked, verb: Verb::Predict }),
+        ("POST", "classify") => Ok(Route::Run { target: asked, verb: Verb::Classify }),
+        ("POST", "regress") => Ok(Route::Run { target: asked, verb: Verb::Regress }),
+        ("GET", "metadata") => Ok(Route::Metadata(asked)),
+        ("GET", _) => Ok(Route::Status(asked)),
+        _ => Err(malformed(asked.name)),
     }
 }
 
 fn target_of(captures: &Captures<'_>) -> Result<Target, NoRoute> {
     let text = |group| captures.get(group).map(|found| found.as_str());
+    let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let name = text(1).map(decoded).unwrap_or_default();
     let version = text(2)
         .map(|digits| {
             digits.parse().map_err(|_| {
-                NoRoute::EmptyBody(Status::invalid(format!("Failed to convert version: {digits} to numeric.")))
+                let status = Status::invalid(format!("Failed to convert version: {digits} to numeric."));
+                NoRoute::EmptyBody { model: name.clone(), status }
             })
         })
         .transpose()?;
-    let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-    Ok(Target { name: text(1).map(decoded).unwrap_or_default(), version, label: text(3).map(decoded) })
+    Ok(Target { name, version, label: text(3).map(decoded) })
 }
 
 /// Whether a request target consists of what RFC 3986 allows. libevent refuses others with a page of its own.
@@ -129,14 +134,16 @@ mod tests {
     #[test]
     fn the_grammar() {
         let run = |target, verb| Ok(Route::Run { target, verb });
-        let malformed = |method: &str, path: &str| {
-            Err(NoRoute::Malformed(Status::invalid(format!("Malformed request: {method} {path}"))))
+        let malformed_of = |model: &str, method: &str, path: &str| {
+            let status = Status::invalid(format!("Malformed request: {method} {path}"));
+            Err(NoRoute::Malformed { model: model.to_owned(), status })
         };
+        let malformed = |method: &str, path: &str| malformed_of("", method, path);
         let cases = [
             ("POST", "/v1/models/m:predict", run(target("m", None, None), Verb::Predict)),
             ("POST", "/V1/Models/m/Versions/7:regress", run(target("m", Some(7), None), Verb::Regress)),
             ("POST", "/v1/models/m%2Fx/labels/a%20b:classify", run(target("m/x", None, Some("a b")), Verb::Classify)),
-            ("POST", "/v1/models/m:PREDICT", malformed("POST", "/v1/models/m:PREDICT")),
+            ("POST", "/v1/models/m:PREDICT", malformed_of("m", "POST", "/v1/models/m:PREDICT")),
             ("POST", "/v1/models/m:predict?x=1", malformed("POST", "/v1/models/m:predict?x=1")),
             ("POST", "/v1/models/m/", malformed("POST", "/v1/models/m/")),
             ("GET", "/v1/models/m:predict", malformed("GET", "/v1/models/m:predict")),
@@ -152,7 +159,7 @@ mod tests {
             assert_eq!(route(method, path), expected, "{method} {path}");
         }
         let too_large = route("GET", "/v1/models/m/versions/18446744073709551615");
-        assert!(matches!(too_large, Err(NoRoute::EmptyBody(_))));
+        assert!(matches!(too_large, Err(NoRoute::EmptyBody { .. })));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, request};
+use hyper::body::{Body as _, Incoming};
 use hyper::ext::ReasonPhrase;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -14,11 +14,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::api::{Answer, Api};
+use super::api::{Answer, Api, Speaker};
 use super::body::{Held, Received, Unread, inflate, inflated_size, is_gzip, receive};
 use super::error_page::phrase;
 use super::gate::{Gate, MemoryShare};
 use super::socket::Impatient;
+use crate::serving::lifecycle::Log;
 
 /// Bodies above this size are worked on where blocking does no harm, whatever the model.
 const SMALL_BODY: usize = 32 << 10;
@@ -75,6 +76,9 @@ impl RestServer {
 
     async fn handle(server: Arc<Self>, request: Request<Incoming>) -> Result<Response<Held>, Infallible> {
         let (parts, body) = request.into_parts();
+        if let Some(code) = refused_by_library(&parts, body.size_hint().exact()) {
+            return Ok(server.respond(Answer::page(code), MemoryShare::default()));
+        }
         let target = parts.uri.path_and_query().map_or_else(|| "/".to_owned(), |target| target.as_str().to_owned());
         let planned = server.api.plan(parts.method.as_str(), &target);
         let mut received = match receive(body, &server.gate).await {
@@ -93,7 +97,12 @@ impl RestServer {
         let work = {
             let server = Arc::clone(&server);
             move |received: Received| {
-                let inflated = gzip.then(|| inflate(&received.bytes).unwrap_or_default());
+                let inflated = gzip.then(|| {
+                    inflate(&received.bytes).unwrap_or_else(|| {
+                        Log.net("evhttp_request.cc : 251", "Failed to uncompress the gzipped body");
+                        Vec::new()
+                    })
+                });
                 let body = inflated.as_deref().unwrap_or(&received.bytes);
                 let answer = server.api.answer(&planned, &target, origin.as_deref(), body);
                 (answer, received.share)
@@ -130,9 +139,10 @@ impl RestServer {
         }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
-        if answer.from_library {
+        if answer.speaker == Speaker::Library {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        } else if self.cors {
+        }
+        if answer.speaker == Speaker::Api && self.cors {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET"));
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Content-Type"));
@@ -140,4 +150,21 @@ impl RestServer {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         response
     }
+}
+
+/// The status of libevent's page for a request whose body it does not even read: one of unknown length on a connection
+/// that is said to go on, and an expectation that it does not know.
+fn refused_by_library(parts: &request::Parts, length: Option<u64>) -> Option<u16> {
+    if parts.method != Method::POST && parts.method != Method::PUT {
+        return None;
+    }
+    let header = |name| parts.headers.get(name).map(HeaderValue::as_bytes);
+    let chunked = header(header::TRANSFER_ENCODING).is_some_and(|value| value.eq_ignore_ascii_case(b"chunked"));
+    let goes_on = header(header::CONNECTION).is_some_and(|value| !value.eq_ignore_ascii_case(b"close"));
+    if !chunked && goes_on && header(header::CONTENT_LENGTH).is_none() {
+        return Some(400);
+    }
+    let expects = header(header::EXPECT).is_some_and(|value| !value.eq_ignore_ascii_case(b"100-continue"));
+    let has_body = chunked || length.is_some_and(|length| length > 0);
+    (expects && has_body && parts.version >= Version::HTTP_11).then_some(417)
 }
