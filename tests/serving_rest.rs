@@ -119,11 +119,13 @@ fn the_prometheus_page_counts_requests() {
     let home = tempfile::tempdir().unwrap();
     let config = home.path().join("monitoring.config");
     std::fs::write(&config, "prometheus_config { enable: true }").unwrap();
-    let server = half_plus_two(home.path(), &[&format!("--monitoring_config_file={}", config.display())]);
+    let monitoring = format!("--monitoring_config_file={}", config.display());
+    let server = half_plus_two(home.path(), &[&monitoring, "--rest_api_enable_cors_support"]);
     request(server.rest(), "POST", PREDICT, b"{\"inputs\": 1}");
     request(server.rest(), "POST", "/v1/models/none:predict", b"{\"inputs\": 1}");
     let page = request(server.rest(), "GET", "/monitoring/prometheus/metrics", b"");
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/plain")));
+    assert_eq!(page.header("access-control-allow-origin"), None, "the page is not the API's");
     for line in [
         ":tensorflow:serving:request_count{model_name=\"half\",status=\"OK\"} 1",
         ":tensorflow:serving:request_count{model_name=\"none\",status=\"NOT_FOUND\"} 1",
@@ -133,4 +135,100 @@ fn the_prometheus_page_counts_requests() {
     }
     let other = request(server.rest(), "GET", "/monitoring/prometheus/metrics?x", b"");
     assert_eq!(other.status, 400);
+}
+
+/// Everything that comes until the server closes the connection.
+fn exchange(address: std::net::SocketAddr, sent: &[u8]) -> String {
+    use std::io::Read as _;
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(model_server::process::PATIENCE)).unwrap();
+    stream.write_all(sent).unwrap();
+    let mut text = Vec::new();
+    // A reset behind the answer is an end as well.
+    let _ = stream.read_to_end(&mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[test]
+fn requests_that_cannot_be_read_get_libevents_page_and_the_connection_ends() {
+    let home = tempfile::tempdir().unwrap();
+    let server = half_plus_two(home.path(), &[]);
+    let page = "<HTML><HEAD>\n<TITLE>400 Bad Request</TITLE>\n</HEAD><BODY>\n<H1>Bad Request</H1>\n</BODY></HTML>\n";
+    let unknown_length = format!("POST {PREDICT} HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n");
+    for sent in [
+        "nonsense\r\n\r\n",
+        "GET /v1/models/half\r\n\r\n",
+        "GET /v1/models/a b HTTP/1.1\r\n\r\n",
+        "GET /v1/models/half HTTP/1.1\r\nno colon\r\n\r\n",
+        "POST /v1/models/half HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+        &unknown_length,
+    ] {
+        let answer = exchange(server.rest(), sent.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\n"), "{sent:?}: {answer}");
+        assert!(answer.contains("Connection: close\r\n") && answer.ends_with(page), "{sent:?}: {answer}");
+    }
+    let expects = format!("POST {PREDICT} HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\nContent-Length: 2\r\n\r\n");
+    assert!(exchange(server.rest(), expects.as_bytes()).starts_with("HTTP/1.1 417 Expectation Failed\r\n"));
+}
+
+#[test]
+fn old_and_closing_and_pipelining_clients_are_served() {
+    let home = tempfile::tempdir().unwrap();
+    let server = half_plus_two(home.path(), &[]);
+    let post = |version: &str, more: &str| {
+        format!("POST {PREDICT} HTTP/{version}\r\nHost: x\r\n{more}Content-Length: 13\r\n\r\n{{\"inputs\": 1}}")
+    };
+    let answer = exchange(server.rest(), post("1.1", "Connection: close\r\n").as_bytes());
+    assert!(answer.contains("\r\nConnection: close\r\n") && answer.ends_with("\"outputs\": 2.5\n}"), "{answer}");
+    let answer = exchange(server.rest(), post("1.0", "").as_bytes());
+    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n") && answer.ends_with("\"outputs\": 2.5\n}"), "{answer}");
+    let mut kept = Connection::open(server.rest());
+    for _ in 0..2 {
+        kept.write(post("1.0", "Connection: Keep-Alive\r\n").as_bytes());
+        let response = kept.response(false);
+        assert_eq!((response.status, response.header("connection")), (200, Some("keep-alive")));
+    }
+    let get = "GET /v1/models/none HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut pipeline = Connection::open(server.rest());
+    pipeline.write([post("1.1", ""), get.to_owned(), post("1.1", ""), get.to_owned()].concat().as_bytes());
+    let codes: Vec<u16> = (0..4).map(|_| pipeline.response(false).status).collect();
+    assert_eq!(codes, [200, 404, 200, 404]);
+    let absolute = exchange(
+        server.rest(),
+        b"GET http://example.org/v1/models/none HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n",
+    );
+    assert!(
+        absolute.starts_with("HTTP/1.1 404 Not Found\r\n") && absolute.contains("versions of model none"),
+        "{absolute}"
+    );
+}
+
+#[test]
+fn what_a_body_is_said_to_be_is_not_looked_at_but_its_encoding() {
+    let home = tempfile::tempdir().unwrap();
+    let server = half_plus_two(home.path(), &[]);
+    let mut connection = Connection::open(server.rest());
+    let body = b"{\"instances\": [1]}";
+    let ok = "{\n    \"predictions\": [2.5\n    ]\n}";
+    for kind in ["Content-Type: text/plain", "Content-Type: application/x-www-form-urlencoded", "X-Other: 1"] {
+        assert_eq!(connection.request("POST", PREDICT, &[kind], body).text(), ok);
+    }
+    let answer = connection.request("POST", PREDICT, &["Accept-Encoding: gzip"], body);
+    assert_eq!((answer.text().as_str(), answer.header("content-encoding")), (ok, None));
+    assert_eq!(connection.request("POST", PREDICT, &["Content-Encoding: x-gzip"], &gzip(body)).text(), ok);
+    assert_eq!(connection.request("POST", PREDICT, &["Content-Encoding: identity"], body).text(), ok);
+    let empty = "{\n    \"error\": \"JSON Parse error: The document is empty\"\n}";
+    let compressed = gzip(body);
+    let mut damaged = compressed.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    for bad in [&[compressed.clone(), compressed.clone()].concat(), &[&compressed[..], b"xxxx"].concat(), &damaged] {
+        let answer = connection.request("POST", PREDICT, &["Content-Encoding: gzip"], bad);
+        assert_eq!((answer.status, answer.text().as_str()), (400, empty));
+    }
+    server.wait_for("[evhttp_request.cc : 251] NET_LOG: Failed to uncompress the gzipped body");
+    let length = compressed.len();
+    let head =
+        format!("POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n");
+    connection.write(&[head.as_bytes(), format!("{length:x}\r\n").as_bytes(), &compressed, b"\r\n0\r\n\r\n"].concat());
+    assert_eq!(connection.response(false).text(), ok);
 }

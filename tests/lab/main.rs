@@ -6,6 +6,7 @@ mod bench;
 mod crash;
 mod drift;
 mod faults;
+mod grpc;
 mod homes;
 mod kubernetes;
 mod lifecycle;
