@@ -21,4 +21,7 @@ done
 echo "-- the models, answered by real TensorFlows"
 "$here/models.sh" "$program" "$cache" || failed=1
 
+echo "-- the model server, asked through the official gRPC stubs"
+"$here/grpc_stubs.sh" "$program" "$cache" || failed=1
+
 exit "$failed"
