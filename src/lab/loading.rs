@@ -58,6 +58,11 @@ impl Lab {
         self.spec.stages.iter().position(makes).unwrap_or(self.spec.stages.len())
     }
 
+    /// The first stage that applies a manifest of the object with this label.
+    pub fn first_to_apply(&self, label: &str) -> Option<&StageSpec> {
+        self.spec.stages.iter().find(|stage| self.applied_by(stage).any(|manifest| manifest.key.label() == label))
+    }
+
     /// The manifests that a stage applies, in order.
     pub fn applied_by<'a>(&'a self, stage: &'a StageSpec) -> impl Iterator<Item = &'a Manifest> {
         stage.steps.iter().filter_map(|step| match step {

@@ -336,8 +336,8 @@ impl Engine<'_> {
                 continue;
             }
             let changed_by = plan.routes_changed_by(position).map(str::to_owned);
-            if mode == Mode::Up && changed_by.is_some() && matches!(step, StepSpec::Predict(_)) {
-                self.mend_ahead(position, memory, &progress, &mut notes, screen, interrupt).await?;
+            if changed_by.is_some() && matches!(step, StepSpec::Predict(_)) {
+                self.mend_ahead(mode, position, memory, &progress, &mut notes, screen, interrupt).await?;
             }
             let world = self.world(position, changed_by.is_some(), memory, progress.clone());
             if found.is_some() && steps::only_judges(step) {
@@ -395,9 +395,12 @@ impl Engine<'_> {
     }
 
     /// Puts back what later stages applied and somebody has changed since, before a step of an earlier stage judges by
-    /// requests: these follow the routes of the last stage that was begun.
+    /// requests: these follow the routes of the last stage that was begun. Where nothing may be changed, what is not as
+    /// it was is the reason why there is nothing to judge.
+    #[expect(clippy::too_many_arguments, reason = "the surroundings of `steps`, and where in them it is called")]
     async fn mend_ahead(
         &mut self,
+        mode: Mode,
         position: usize,
         memory: &Memory,
         progress: &Progress,
@@ -428,6 +431,9 @@ impl Engine<'_> {
                         _ => continue,
                     },
                 };
+                if mode == Mode::Verify {
+                    return Err(needed);
+                }
                 self.intend(step, &needed)?;
                 self.changing(&stage.id, index, steps::kind(step), needed.headline)?;
                 let change = drive(steps::apply(step, &world), screen, notes, interrupt).await??;
@@ -562,6 +568,10 @@ impl Engine<'_> {
                 generation: meta::integer_at(&object, &["metadata", "generation"]),
             };
             let label = item.label();
+            // The stage that needs it first, also when it is one that shapes it later by which it is found.
+            if let Some(first) = self.lab.first_to_apply(&label) {
+                item.stage.clone_from(&first.id);
+            }
             if let Some(index) = self.state.intended.iter().position(|intended| *intended == label) {
                 self.state.intended.remove(index);
                 // An intended object that was there before belongs to whoever made it.

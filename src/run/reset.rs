@@ -59,26 +59,31 @@ impl Engine<'_> {
         interrupt: &mut Interrupt,
     ) -> Result<ResetSummary, Failure> {
         self.begin("reset", target)?;
-        let done = self.reset_and_prove(target, force, screen, interrupt).await;
-        match &done {
-            // An interrupted stage has told its end already.
-            Err(failure) if failure.reason == Reason::Interrupted => {}
-            Err(failure) => self.end(Some(failure))?,
-            Ok(summary) => self.end(summary.proven.failure())?,
-        }
-        done
+        let memory = Memory::default();
+        let undone = match self.take_back(target, force, &memory, screen, interrupt).await {
+            Ok(undone) => undone,
+            Err(failure) => {
+                screen.clear().map_err(screen_gone)?;
+                self.end(Some(&failure))?;
+                return Err(failure);
+            }
+        };
+        let proven = self.stages(Mode::Up, target, &memory, screen, interrupt).await?;
+        self.end(proven.failure())?;
+        Ok(ResetSummary { undone, proven })
     }
 
-    async fn reset_and_prove(
+    /// Takes back what the stages after `target` made.
+    async fn take_back(
         &mut self,
         target: usize,
         force: bool,
+        memory: &Memory,
         screen: &mut Screen<'_>,
         interrupt: &mut Interrupt,
-    ) -> Result<ResetSummary, Failure> {
+    ) -> Result<Vec<UndoneStage>, Failure> {
         let lab = self.lab;
         let plan = undo_plan(lab, Some(target));
-        let memory = Memory::default();
         if self.needs_the_cluster(&plan).await? {
             screen.begin("the cluster", None).map_err(screen_gone)?;
             let (progress, mut notes) = Progress::channel();
@@ -86,7 +91,7 @@ impl Engine<'_> {
                 drive(self.provider.start(&progress), screen, &mut notes, interrupt).await??;
             }
             if !force {
-                self.refuse_to_take_what_is_not_ours(&plan, &memory).await?;
+                self.refuse_to_take_what_is_not_ours(&plan, memory).await?;
             }
         }
         // From here on nothing claims that the later stages stand; what they made is still in the inventory.
@@ -96,14 +101,13 @@ impl Engine<'_> {
         let mut undone = Vec::new();
         let mut objects = Vec::new();
         for stage in plan {
-            let lines = self.undo_stage(&stage, &memory, &mut objects, screen, interrupt).await?;
+            let lines = self.undo_stage(&stage, memory, &mut objects, screen, interrupt).await?;
             if !lines.is_empty() {
                 undone.push(UndoneStage { stage: lab.spec.stages[stage.position].id.clone(), lines });
             }
         }
         self.forget_what_is_gone(target, &later)?;
-        let proven = self.stages(Mode::Up, target, &memory, screen, interrupt).await?;
-        Ok(ResetSummary { undone, proven })
+        Ok(undone)
     }
 
     /// Whether something has to be taken back inside of a cluster. One that was never started holds nothing.
