@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::constant::{MAX_TENSOR_BYTES, Value};
-use super::kernel::Pool;
+use super::kernel::{Pool, zeros};
 use super::status::{RunError, StatusCode};
 use super::tensor::{Tensor, TensorData, element_count, shape_text};
 use crate::savedmodel::proto::DataType;
@@ -55,7 +55,7 @@ impl Context {
             let room = self.keep.saturating_sub(count.saturating_mul(size_of::<f32>()));
             shrink(&mut free, room);
         }
-        Ok(vec![0.0; count])
+        Ok(zeros(count))
     }
 
     /// Takes back the memory of a value that nobody else holds.

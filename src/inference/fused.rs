@@ -1,10 +1,11 @@
 //! The heavy steps with their neighbours fused in: convolutions and matrix products with packed weights, poolings.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::constant::Value;
 use super::context::Context;
+use super::kernel::{self, Scheme, TransformedFilters};
 use super::kernel::{Activation, Epilogue, PackedMatrix, RowSource, multiply};
 use super::ops;
 use super::status::{RunError, StatusCode};
@@ -31,6 +32,13 @@ impl PadStage {
     }
 }
 
+/// Results of a picture below which a 3x3 convolution is computed directly: reading four times the weights then costs
+/// more than the multiplications that they save.
+const MIN_TILED_RESULTS: usize = 36;
+/// Pairs of channels up to which a 3x3 convolution is cut into the larger tiles, whose filters are four times as
+/// long as the plain ones, where the smaller tiles' are less than twice as long.
+const MAX_FILTERS_OF_LARGE_TILES: usize = 128 * 128;
+
 /// What is multiplied.
 pub(crate) enum Product {
     /// Each window of a picture with the filter (`[height, width, in, out]`).
@@ -45,6 +53,8 @@ pub(crate) struct Convolution {
     pub(crate) product: Product,
     /// The weights, batch norms already folded in.
     pub(crate) weights: PackedMatrix,
+    /// The same weights for Winograd's algorithm, made when a picture is first large enough for it.
+    pub(crate) transformed: OnceLock<TransformedFilters>,
     /// Channels that the input must have.
     pub(crate) channels: usize,
     /// One value for each output channel.
@@ -163,7 +173,17 @@ impl Convolution {
             Some((window, placed)) => &Pictures { values, channels, window, placed },
             None => &Rows { values, length: channels },
         };
-        multiply(&context.pool, rows, source, &self.weights, &epilogue, &mut output);
+        match placed.and_then(|(window, placed)| Some((placed, self.scheme(&window, &placed)?))) {
+            Some((placed, scheme)) => {
+                let pool = &context.pool;
+                let filters =
+                    self.transformed.get_or_init(|| TransformedFilters::new(pool, scheme, &self.weights, channels));
+                let Placed { input: size, output: results, before } = placed;
+                let pictures = kernel::Pictures { values, batch: shape[0], size, results, before };
+                kernel::filter(pool, pictures, filters, &epilogue, &mut output);
+            }
+            None => multiply(&context.pool, rows, source, &self.weights, &epilogue, &mut output),
+        }
         let stretched = residual.filter(|other| self.residual && (other.shape != shape || other.as_floats().is_none()));
         let value = Arc::new(Tensor { shape, data: TensorData::Float(output) });
         match stretched {
@@ -174,6 +194,18 @@ impl Convolution {
                 ops::activate(&mut sum, self.activation, context)
             }
         }
+    }
+
+    /// How Winograd's algorithm cuts the results into tiles, when it is quicker; the batch has no say in it.
+    fn scheme(&self, window: &Window, placed: &Placed) -> Option<Scheme> {
+        let columns = self.weights.columns();
+        let fits = window.size == [3, 3]
+            && window.stride == [1, 1]
+            && window.dilation == [1, 1]
+            && placed.output[0] * placed.output[1] >= MIN_TILED_RESULTS
+            && TransformedFilters::fit(self.weights.set(), self.channels, columns);
+        let small = self.channels * columns <= MAX_FILTERS_OF_LARGE_TILES;
+        fits.then_some(if small { Scheme::Four } else { Scheme::Two })
     }
 
     fn place(&self, window: &Window, input: &Tensor) -> Result<Placed, RunError> {

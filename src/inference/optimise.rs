@@ -6,7 +6,7 @@
 //! part of the window. The weights are packed, one at a time, so that the model is never in memory twice.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::constant::{Constant, Value, VariableSource};
 use super::context::Context;
@@ -175,6 +175,7 @@ impl<'a> Fusion<'a> {
         let convolution = Convolution {
             product: Product::Windows(window),
             weights: packed,
+            transformed: OnceLock::new(),
             channels,
             bias: chain.shift,
             residual: chain.residual.is_some(),
@@ -232,6 +233,7 @@ impl<'a> Fusion<'a> {
         let convolution = Convolution {
             product: Product::Rows,
             weights: packed,
+            transformed: OnceLock::new(),
             channels: depth,
             bias: chain.shift,
             residual: false,

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use super::memory::zeros;
 use super::pool::Pool;
 use super::tile::{Activation, Instructions, SharedOutput, Target, compute};
 
@@ -24,7 +25,7 @@ impl PackedMatrix {
     ) -> Self {
         let width = set.panel_width();
         let count = columns.div_ceil(width);
-        let mut panels = vec![0.0; count * depth * width];
+        let mut panels = zeros(count * depth * width);
         let mut values = vec![0.0; count * width];
         for term in 0..depth {
             row(term, &mut values[..columns]);
@@ -40,7 +41,18 @@ impl PackedMatrix {
         self.columns
     }
 
-    fn panel(&self, index: usize, terms: &Range<usize>) -> &[f32] {
+    /// The instruction set that it is packed for.
+    pub(crate) fn set(&self) -> Instructions {
+        self.set
+    }
+
+    /// Terms of each sum.
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Some terms of one panel, each as long as the panel is wide.
+    pub(super) fn panel(&self, index: usize, terms: &Range<usize>) -> &[f32] {
         let width = self.set.panel_width();
         &self.panels[(index * self.depth + terms.start) * width..][..terms.len() * width]
     }
@@ -105,7 +117,7 @@ impl Plan {
 }
 
 /// Part `index` of `total` things cut into `parts` nearly equal ranges.
-fn split(total: usize, parts: usize, index: usize) -> Range<usize> {
+pub(super) fn split(total: usize, parts: usize, index: usize) -> Range<usize> {
     total * index / parts..total * (index + 1) / parts
 }
 
@@ -196,7 +208,22 @@ unsafe fn multiply_unit(
 }
 
 #[cfg(test)]
+pub(super) mod testing {
+    /// Numbers between -1 and 1.
+    pub(in crate::inference::kernel) fn noise(count: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed;
+        (0..count)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 8) as f32 / 8_388_608.0 - 1.0
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
 mod tests {
+    use super::testing::noise;
     use super::*;
 
     struct Matrix<'a>(&'a [f32], usize);
@@ -205,16 +232,6 @@ mod tests {
         fn fill(&self, row: usize, terms: Range<usize>, into: &mut [f32]) {
             into.copy_from_slice(&self.0[row * self.1..][..self.1][terms]);
         }
-    }
-
-    fn noise(count: usize, seed: u32) -> Vec<f32> {
-        let mut state = seed;
-        (0..count)
-            .map(|_| {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (state >> 8) as f32 / 8_388_608.0 - 1.0
-            })
-            .collect()
     }
 
     fn packed(set: Instructions, depth: usize, columns: usize, values: &[f32]) -> PackedMatrix {

@@ -146,6 +146,16 @@ impl SharedOutput {
     pub(super) fn new(output: &mut [f32]) -> Self {
         Self { start: output.as_mut_ptr(), length: output.len() }
     }
+
+    /// Its first element.
+    pub(super) fn start(self) -> *mut f32 {
+        self.start
+    }
+
+    /// How many elements it has.
+    pub(super) fn len(self) -> usize {
+        self.length
+    }
 }
 
 /// Computes one tile.

@@ -1,6 +1,6 @@
 //! Convolutions, matrix products and what is added to them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::super::attributes::Attributes;
 use super::super::constant::Value;
@@ -16,6 +16,7 @@ pub(super) const OPS: Family = &[
     ("AvgPool", |attributes| pooling(attributes, "AvgPool", Keep::Mean)),
     ("BatchMatMul", batch_product),
     ("BatchMatMulV2", batch_product),
+    ("BatchMatMulV3", batch_product),
     ("BiasAdd", bias_add),
     ("Conv2D", convolution),
     ("DepthwiseConv2dNative", depthwise),
@@ -63,6 +64,7 @@ fn unpacked(
     Convolution {
         product,
         weights,
+        transformed: OnceLock::new(),
         channels,
         bias: vec![0.0; outputs],
         residual: false,
