@@ -9,10 +9,11 @@
 //! | lab | [`lab`], [`mod@run`], [`steps`], [`state`] |
 //! | world | [`cluster`], [`istio`], [`doctor`], [`models`], [`traffic`] |
 //! | box | [`embedded`], [`gateway`], [`serving`] |
-//! | ground | [`objects`], [`routing`], [`savedmodel`], [`inference`], [`stats`], [`ui`], [`yaml`], [`process`], [`download`] |
+//! | ground | [`objects`], [`routing`], [`savedmodel`], [`inference`], [`stats`], [`ui`], [`yaml`], [`process`], [`download`], [`cause`] |
 //!
 //! Only the embedded provider in [`cluster`] and the daemon's entry know the box; the box knows nothing of labs.
 
+pub mod cause;
 pub mod cli;
 pub mod cluster;
 pub mod doctor;

@@ -14,6 +14,7 @@ use serde_json::Value;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
+use crate::cause::innermost;
 use crate::objects::Gvk;
 
 /// How long a request other than a watch may take.
@@ -80,15 +81,6 @@ impl From<kube::Error> for ApiError {
             other => Self::Unexpected(innermost(&other)),
         }
     }
-}
-
-/// The words at the end of a chain of causes, which name what happened.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 /// Names one object of the cluster.

@@ -10,6 +10,7 @@ use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt;
 
 use super::{Checksum, DownloadError};
+use crate::cause::innermost;
 
 /// One file to download.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -269,14 +270,6 @@ fn is_web_page(response: &reqwest::Response) -> bool {
 
 fn excerpt(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(EXCERPT)]).split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    last.to_string()
 }
 
 fn partial_path(target: &Path) -> PathBuf {

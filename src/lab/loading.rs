@@ -6,6 +6,7 @@ use super::builtin::Source;
 use super::error::{LabError, nearest};
 use super::manifest::Manifest;
 use super::schema::{LabSpec, StageSpec, StepSpec};
+use crate::yaml;
 
 /// The version of the schema that this program reads.
 const SCHEMA: u32 = 1;
@@ -23,7 +24,7 @@ impl Lab {
     /// Loads `lab.yaml` and every manifest that it names.
     pub fn load(source: &Source) -> Result<Self, LabError> {
         let (file, text) = source.read("lab.yaml")?;
-        let spec: LabSpec = serde_yaml::from_str(&text).map_err(|error| LabError::from_yaml(&file, &text, &error))?;
+        let spec: LabSpec = yaml::parse(&file, &text)?;
         check(&spec, &file, &text)?;
         let mut manifests = BTreeMap::new();
         for step in spec.stages.iter().flat_map(|stage| &stage.steps) {
@@ -123,6 +124,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::yaml::YamlError;
 
     fn project() -> &'static Path {
         Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -185,7 +187,9 @@ mod tests {
             ("ingress:\n", "ingres:\n", "ingres", "ingress"),
         ] {
             let error = load_changed(from, to).unwrap_err();
-            let LabError::UnknownKey { file, line, key: found, nearest, .. } = &error else { panic!("{error}") };
+            let LabError::Yaml(YamlError::UnknownKey { file, line, key: found, nearest, .. }) = &error else {
+                panic!("{error}")
+            };
             assert!(file.ends_with("lab.yaml"), "{file}");
             assert_eq!((found.as_str(), nearest.as_deref()), (key, Some(near)), "{error}");
             assert!(*line > 1, "{error}");

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::error::LabError;
+use crate::yaml;
 
 /// The one variable of the manifests: the directory that holds the models, as the cluster's node sees it.
 const MODELS_VARIABLE: &str = "${MODELS}";
@@ -55,11 +56,7 @@ impl Manifest {
         let object = parse_object(shown, &text)?;
         let field = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let needed = |pointer: &str, name: &str| {
-            field(pointer).ok_or_else(|| LabError::Invalid {
-                file: shown.to_owned(),
-                line: 1,
-                message: format!("`{name}` is missing"),
-            })
+            field(pointer).ok_or_else(|| LabError::invalid(shown, 1, format!("`{name}` is missing")))
         };
         let api_version = needed("/apiVersion", "apiVersion")?;
         let key = ManifestKey {
@@ -83,10 +80,10 @@ impl Manifest {
 }
 
 fn parse_object(shown: &str, text: &str) -> Result<Value, LabError> {
-    let value: Value = serde_yaml::from_str(text).map_err(|error| LabError::from_yaml(shown, text, &error))?;
+    let value: Value = yaml::parse(shown, text)?;
     if value.is_object() {
         Ok(value)
     } else {
-        Err(LabError::Invalid { file: shown.to_owned(), line: 1, message: "a manifest is one mapping".to_owned() })
+        Err(LabError::invalid(shown, 1, "a manifest is one mapping".to_owned()))
     }
 }

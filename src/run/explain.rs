@@ -6,6 +6,7 @@ use crate::cluster::{ApiError, ClusterError};
 use crate::doctor::{Failure, Reason};
 use crate::lab::LabError;
 use crate::state::{HomeError, LockError, StateError};
+use crate::yaml::YamlError;
 
 impl From<HomeError> for Failure {
     fn from(error: HomeError) -> Self {
@@ -54,10 +55,10 @@ impl From<LabError> for Failure {
         let text = error.to_string();
         match error {
             LabError::Missing { .. } => Self::new(Reason::LabNotFound, "the lab cannot be loaded").observed(text),
-            LabError::UnknownKey { known, .. } => Self::new(Reason::LabInvalid, text)
+            LabError::Yaml(YamlError::UnknownKey { known, .. }) => Self::new(Reason::LabInvalid, text)
                 .observed(format!("known here: {}", known.join(", ")))
                 .because("the key is misspelt or belongs elsewhere; unknown keys are never ignored"),
-            LabError::Invalid { .. } => Self::new(Reason::LabInvalid, text),
+            LabError::Yaml(YamlError::Invalid { .. }) => Self::new(Reason::LabInvalid, text),
         }
     }
 }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::cause::innermost;
+
 /// Where the ingress gateway listens, and the Host header that its routes expect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ingress {
@@ -176,15 +178,6 @@ impl Client {
             AskError::Broken { ingress, detail }
         }
     }
-}
-
-/// The text of the error at the end of the chain of causes, which names what really happened.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    last.to_string()
 }
 
 fn refused(error: &(dyn std::error::Error + 'static)) -> bool {
