@@ -54,6 +54,11 @@ impl fmt::Display for Checksum {
 }
 
 impl Checksum {
+    /// Its digits alone, lowercase.
+    pub fn hex(&self) -> String {
+        self.to_string().split_off(self.to_string().find(':').map_or(0, |colon| colon + 1))
+    }
+
     /// The checksum of the same kind of a file's bytes.
     pub fn of_file(self, path: &Path) -> io::Result<Self> {
         let mut file = std::fs::File::open(path)?;

@@ -11,7 +11,7 @@ mod transfer;
 
 pub use checksum::{Checksum, ChecksumError};
 pub use error::DownloadError;
-pub use transfer::{Download, Downloader, Fetched, Progress};
+pub use transfer::{Download, Downloader, Fetched, Patience, Progress};
 
 #[cfg(test)]
 mod tests;

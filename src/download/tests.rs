@@ -40,6 +40,14 @@ enum Act {
     Corrupt,
     /// A login page.
     Portal,
+    /// A login page that does not say that it is one.
+    PlainPortal,
+    /// A shorter file than published.
+    Shorter,
+    /// Another place, on the same server.
+    Redirect,
+    /// The file without its length.
+    Unannounced,
     /// A file that is longer by ten bytes.
     Longer,
     /// The file from its start, whatever was asked for.
@@ -91,6 +99,18 @@ async fn play(act: Act, from: Option<usize>, stream: &mut tokio::net::TcpStream)
             let page = "<html><title>Hotel  WLAN</title>\n please log in</html>";
             out.extend([head("200 OK", "text/html; charset=utf-8", page.len()).as_bytes(), page.as_bytes()].concat());
         }
+        Act::PlainPortal => {
+            let page = "\n<!DOCTYPE HTML><title>Log in</title>";
+            out.extend([head("200 OK", "x/y", page.len()).as_bytes(), page.as_bytes()].concat());
+        }
+        Act::Shorter => out.extend([head("200 OK", "x/y", SIZE - 10).as_bytes(), &whole[..SIZE - 10]].concat()),
+        Act::Redirect => {
+            let place = "HTTP/1.1 302 Found\r\nconnection: close\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n";
+            out.extend(place.as_bytes());
+        }
+        Act::Unannounced => {
+            out.extend([&b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"[..], &whole].concat());
+        }
         Act::Longer => out.extend([head("200 OK", "x/y", SIZE + 10).as_bytes(), &vec![7; SIZE + 10]].concat()),
         Act::IgnoreRange => out.extend([head("200 OK", "x/y", SIZE).as_bytes(), &whole].concat()),
     }
@@ -107,6 +127,11 @@ struct Outcome {
     partial: bool,
 }
 
+fn impatient() -> Downloader {
+    let (stall, pause) = (Duration::from_millis(300), Duration::from_millis(1));
+    Downloader::new(Patience { connect: stall, stall, retries: 4, insists: true, pause }).unwrap()
+}
+
 async fn fetch_with_partial(acts: &'static [Act], partial: Option<&[u8]>) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("cache").join("weights.h5");
@@ -116,8 +141,7 @@ async fn fetch_with_partial(acts: &'static [Act], partial: Option<&[u8]>) -> Out
         std::fs::write(&beside, bytes).unwrap();
     }
     let (url, requests) = server(acts).await;
-    let downloader = Downloader::new(Duration::from_millis(300)).unwrap().with_pause(Duration::from_millis(1));
-    let result = downloader.fetch(&download(&[url]), &target, &mut |_| {}).await;
+    let result = impatient().fetch(&download(&[url]), &target, &mut |_| {}).await;
     Outcome {
         result,
         file: std::fs::read(&target).ok(),
@@ -139,8 +163,7 @@ async fn a_file_comes_whole_and_is_not_fetched_twice() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("x");
     std::fs::write(&target, content()).unwrap();
-    let downloader = Downloader::new(Duration::from_secs(1)).unwrap();
-    let fetched = downloader.fetch(&download(&[]), &target, &mut |_| {}).await.unwrap();
+    let fetched = impatient().fetch(&download(&[]), &target, &mut |_| {}).await.unwrap();
     assert_eq!(fetched, Fetched::AlreadyThere);
 }
 
@@ -180,6 +203,9 @@ async fn every_failure_is_told_apart_and_leaves_no_file() {
     let outcome = fetch(&[Act::Longer]).await;
     assert!(matches!(outcome.result, Err(DownloadError::WrongSize { found: 100_010, .. })));
 
+    let outcome = fetch(&[Act::Shorter]).await;
+    assert!(matches!(outcome.result, Err(DownloadError::WrongSize { found: 99_990, .. })));
+
     let outcome = fetch(&[Act::Portal]).await;
     let Err(DownloadError::WebPage { excerpt, .. }) = outcome.result else { panic!("not a page") };
     assert_eq!(excerpt, "<html><title>Hotel WLAN</title> please log in</html>");
@@ -188,6 +214,53 @@ async fn every_failure_is_told_apart_and_leaves_no_file() {
     // A redirect that leads nowhere is an answer like any other.
     let outcome = fetch(&[Act::Status(302)]).await;
     assert!(matches!(outcome.result, Err(DownloadError::Refused { status: 302, .. })));
+}
+
+#[tokio::test]
+async fn redirects_are_followed_and_missing_lengths_do_not_matter() {
+    let outcome = fetch(&[Act::Redirect, Act::Serve]).await;
+    assert_eq!((outcome.requests, outcome.file.unwrap()), (2, content()));
+    let outcome = fetch(&[Act::Redirect]).await;
+    assert!(matches!(outcome.result, Err(DownloadError::Unreachable { .. })), "round and round: {:?}", outcome.result);
+    let outcome = fetch(&[Act::Unannounced]).await;
+    assert_eq!((outcome.requests, outcome.file.unwrap()), (1, content()));
+}
+
+#[tokio::test]
+async fn a_login_page_costs_nothing_of_what_came_before() {
+    for portal in [&[Act::Portal, Act::Serve], &[Act::PlainPortal, Act::Serve]] {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("x");
+        std::fs::write(folder.path().join("x.partial"), &content()[..40_000]).unwrap();
+        let (url, _) = server(portal).await;
+        let error = impatient().fetch(&download(std::slice::from_ref(&url)), &target, &mut |_| {}).await.unwrap_err();
+        assert!(matches!(error, DownloadError::WebPage { .. }), "{error}");
+        let fetched = impatient().fetch(&download(&[url]), &target, &mut |_| {}).await.unwrap();
+        assert_eq!(fetched, Fetched::Downloaded { resumed_from: 40_000 });
+    }
+}
+
+#[tokio::test]
+async fn a_disk_without_room_is_told_before_anybody_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (url, requests) = server(&[Act::Serve]).await;
+    let vast = Download { size: Some(1 << 60), ..download(&[url]) };
+    let error = impatient().fetch(&vast, &folder.path().join("x"), &mut |_| {}).await.unwrap_err();
+    assert!(matches!(error, DownloadError::NoSpace { needed, .. } if needed == 1 << 60), "{error}");
+    assert_eq!(requests.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_there_is_given_up_at_once_when_the_file_is_only_welcome() {
+    // A port of the loopback address that was free a moment ago: the connection is refused.
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let started = std::time::Instant::now();
+    let urls = [format!("http://{closed}/x"), "http://no-such-host.invalid/x".to_owned()];
+    let downloader = Downloader::new(Patience::WELCOME).unwrap();
+    let error = downloader.fetch(&download(&urls), &folder.path().join("x"), &mut |_| {}).await.unwrap_err();
+    assert!(matches!(error, DownloadError::Unreachable { .. }), "{error}");
+    assert!(started.elapsed() < Patience::WELCOME.connect * 2 + Duration::from_millis(400));
 }
 
 #[tokio::test]
@@ -206,8 +279,7 @@ async fn a_mirror_takes_over() {
     let (bad, _) = server(&[Act::Portal]).await;
     let (good, _) = server(&[Act::Serve]).await;
     let mut seen = 0;
-    let downloader = Downloader::new(Duration::from_secs(5)).unwrap();
-    let fetched = downloader.fetch(&download(&[bad, good]), &target, &mut |progress| seen = progress.received).await;
+    let fetched = impatient().fetch(&download(&[bad, good]), &target, &mut |progress| seen = progress.received).await;
     assert!(fetched.is_ok());
     assert_eq!((seen, std::fs::read(&target).unwrap()), (SIZE as u64, content()));
 }

@@ -4,7 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use futures::StreamExt;
 use reqwest::header;
 use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt;
@@ -47,35 +46,60 @@ pub enum Fetched {
     },
 }
 
+/// How long a download is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Until a connection stands, name look-up and TLS included.
+    pub connect: Duration,
+    /// Until the next byte comes.
+    pub stall: Duration,
+    /// Attempts in a row that bring nothing, beyond the first.
+    pub retries: u32,
+    /// Whether a host that was never reached is tried again.
+    pub insists: bool,
+    /// Before the first retry; each later pause is twice as long.
+    pub pause: Duration,
+}
+
+impl Patience {
+    /// For a file that was asked for: the network may need a moment.
+    pub const ASKED_FOR: Self = Self {
+        connect: Duration::from_secs(20),
+        stall: Duration::from_secs(30),
+        retries: 4,
+        insists: true,
+        pause: Duration::from_millis(500),
+    };
+    /// For a file that would be welcome: a machine without network must not be held up.
+    pub const WELCOME: Self = Self {
+        connect: Duration::from_millis(1500),
+        stall: Duration::from_secs(10),
+        retries: 2,
+        insists: false,
+        pause: Duration::from_millis(500),
+    };
+}
+
 /// Downloads files.
 #[derive(Debug, Clone)]
 pub struct Downloader {
     http: reqwest::Client,
-    stall: Duration,
-    retries: u32,
-    pause: Duration,
+    patience: Patience,
 }
 
 /// How many bytes of an answer are looked at to recognise a web page.
 const EXCERPT: usize = 120;
 
 impl Downloader {
-    /// A downloader that gives up on a transfer after `stall` without a byte. Uses the environment's proxies.
-    pub fn new(stall: Duration) -> Result<Self, reqwest::Error> {
+    /// A downloader that waits as long as `patience` says. Uses the environment's proxies.
+    pub fn new(patience: Patience) -> Result<Self, reqwest::Error> {
         // An error here means that a provider was installed before, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
-            .connect_timeout(stall)
+            .connect_timeout(patience.connect)
             .user_agent(concat!("canary-lab/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http, stall, retries: 4, pause: Duration::from_millis(500) })
-    }
-
-    /// The same with another pause before the first retry; each later pause is twice as long.
-    #[must_use]
-    pub fn with_pause(mut self, pause: Duration) -> Self {
-        self.pause = pause;
-        self
+        Ok(Self { http, patience })
     }
 
     /// Brings the file to `target`. Cancelling keeps what was received in `TARGET.partial`.
@@ -148,7 +172,8 @@ impl Downloader {
         Ok((found != expected).then(|| DownloadError::WrongChecksum { url: url.to_owned(), expected, found }))
     }
 
-    /// Transfers until the server has sent everything; retries with growing pauses while attempts bring nothing new.
+    /// Transfers until the server has sent everything; retries with growing pauses while attempts bring nothing new. A
+    /// host that was never reached is not tried again when the patience is short: nothing says that it is there.
     async fn transfer(
         &self,
         url: &str,
@@ -170,10 +195,11 @@ impl Downloader {
             if length_of(partial).await > before {
                 idle = 0;
             }
-            if !again || idle >= self.retries {
+            let never = matches!(error, DownloadError::Unreachable { .. }) && length_of(partial).await == 0;
+            if !again || idle >= self.patience.retries || (never && !self.patience.insists) {
                 return Err(error);
             }
-            tokio::time::sleep(self.pause * 2_u32.pow(idle)).await;
+            tokio::time::sleep(self.patience.pause * 2_u32.pow(idle)).await;
             idle += 1;
         }
     }
@@ -193,13 +219,18 @@ impl Downloader {
         if received > 0 && download.size == Some(received) {
             return Ok(());
         }
+        if let Some(size) = download.size {
+            require_space(partial, size.saturating_sub(received))?;
+        }
         let mut request = self.http.get(url);
         if received > 0 {
             request = request.header(header::RANGE, format!("bytes={received}-"));
         }
         let unreachable = |detail| DownloadError::Unreachable { url: url.to_owned(), detail };
-        let response = match tokio::time::timeout(self.stall, request.send()).await {
-            Err(_) => return Err(DownloadError::Stalled { url: url.to_owned(), received, limit: self.stall }),
+        let stall = self.patience.stall;
+        let stalled = |received| DownloadError::Stalled { url: url.to_owned(), received, limit: stall };
+        let mut response = match tokio::time::timeout(stall, request.send()).await {
+            Err(_) => return Err(stalled(received)),
             Ok(Err(error)) => return Err(unreachable(innermost(&error))),
             Ok(Ok(response)) => response,
         };
@@ -214,18 +245,31 @@ impl Downloader {
         if !resumed {
             received = 0;
         }
+        let cut = |received, error: reqwest::Error| DownloadError::Cut {
+            url: url.to_owned(),
+            received,
+            detail: innermost(&error),
+        };
+        // The first bytes are looked at before anything on disk is touched: a login page must not cost what an earlier
+        // attempt has brought.
+        let mut next = match tokio::time::timeout(stall, response.chunk()).await {
+            Err(_) => return Err(stalled(received)),
+            Ok(chunk) => chunk.map_err(|error| cut(received, error))?,
+        };
+        let begin = next.as_deref().unwrap_or_default();
+        if !resumed && (is_web_page(&response) || looks_like_a_page(begin)) {
+            return Err(DownloadError::WebPage { url: url.to_owned(), excerpt: excerpt(begin) });
+        }
         let announced = response.content_length().map(|length| length + received);
         if let (Some(expected), Some(found)) = (download.size, announced)
             && expected != found
-            && !is_web_page(&response)
         {
             return Err(DownloadError::WrongSize { url: url.to_owned(), expected, found });
         }
         let total = download.size.or(announced);
-        if let Some(total) = total {
+        if let (None, Some(total)) = (download.size, total) {
             require_space(partial, total.saturating_sub(received))?;
         }
-        let page = is_web_page(&response);
         let io = |source: io::Error| DownloadError::Io { path: partial.to_owned(), source };
         let mut file = OpenOptions::new()
             .create(true)
@@ -235,28 +279,24 @@ impl Downloader {
             .open(partial)
             .await
             .map_err(io)?;
-        let mut body = response.bytes_stream();
-        loop {
-            let chunk = match tokio::time::timeout(self.stall, body.next()).await {
-                Err(_) => return Err(DownloadError::Stalled { url: url.to_owned(), received, limit: self.stall }),
-                Ok(None) => break,
-                Ok(Some(Err(error))) => {
-                    file.flush().await.map_err(io)?;
-                    return Err(DownloadError::Cut { url: url.to_owned(), received, detail: innermost(&error) });
-                }
-                Ok(Some(Ok(chunk))) => chunk,
-            };
-            if page {
-                drop(file);
-                remove(partial).await?;
-                return Err(DownloadError::WebPage { url: url.to_owned(), excerpt: excerpt(&chunk) });
-            }
+        while let Some(chunk) = next {
             file.write_all(&chunk).await.map_err(io)?;
             received += chunk.len() as u64;
             if let Some(expected) = download.size.filter(|expected| received > *expected) {
                 return Err(DownloadError::WrongSize { url: url.to_owned(), expected, found: received });
             }
             progress(Progress { received, total });
+            next = match tokio::time::timeout(stall, response.chunk()).await {
+                Ok(Ok(chunk)) => chunk,
+                Ok(Err(error)) => {
+                    file.flush().await.map_err(io)?;
+                    return Err(cut(received, error));
+                }
+                Err(_) => {
+                    file.flush().await.map_err(io)?;
+                    return Err(stalled(received));
+                }
+            };
         }
         file.flush().await.map_err(io)
     }
@@ -266,6 +306,14 @@ impl Downloader {
 fn is_web_page(response: &reqwest::Response) -> bool {
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     kind.is_some_and(|kind| kind.starts_with("text/html"))
+}
+
+/// A page for people, by how it begins: not every login page declares its type.
+fn looks_like_a_page(bytes: &[u8]) -> bool {
+    let begin = bytes.trim_ascii_start();
+    [&b"<!doctype html"[..], b"<html"]
+        .iter()
+        .any(|tag| begin.get(..tag.len()).is_some_and(|b| b.eq_ignore_ascii_case(tag)))
 }
 
 fn excerpt(bytes: &[u8]) -> String {
