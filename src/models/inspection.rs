@@ -188,6 +188,7 @@ fn describe(info: &TensorInfo) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::built::VERSION;
     use crate::models::network::{Architecture, Network, saved_model};
     use crate::models::synthetic;
     use crate::savedmodel::SavedModelWriter;
@@ -198,10 +199,10 @@ mod tests {
     fn our_own_models_load_in_2_5() {
         let home = tempfile::tempdir().unwrap();
         let built = synthetic::build(Network::TinyA, home.path(), &[], &mut |_| {}).unwrap();
-        let inspection = inspect(&home.path().join(synthetic::VERSION)).unwrap();
+        let inspection = inspect(&home.path().join(VERSION)).unwrap();
         assert_eq!(inspection.obstacles_for_2_5, []);
         assert_eq!(inspection.written_by, "2.5.0, canary-lab");
-        assert_eq!(inspection.parameters, built.parameters as u64);
+        assert_eq!(inspection.parameters, built.parameters);
         assert_eq!(inspection.signatures["serving_default"].inputs["input_1"], "float [-1,224,224,3]");
         assert_eq!(inspection.signatures["serving_default"].outputs["predictions"], "float [-1,1000]");
     }

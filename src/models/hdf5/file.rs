@@ -1,12 +1,15 @@
 //! The file: its superblock, its groups, and checked access to its bytes.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::Path;
 
 use super::Hdf5Error;
 use super::header::{Kind, ObjectHeader};
 
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
+/// The largest file that is read, in bytes.
+const MAX_FILE: u64 = 2 << 30;
 /// The address that stands for "nowhere".
 pub(super) const UNDEFINED: u64 = u64::MAX;
 /// A B-tree node says its level in one byte, and levels fall on the way down; real ones have one or two.
@@ -84,9 +87,20 @@ impl<'a> At<'a> {
 }
 
 impl Hdf5File {
-    /// Opens a file and reads its superblock.
+    /// Opens a file and reads its superblock. A file that is larger than any that Keras writes for a network of the
+    /// lab's kind, or that is no file at all, is not read.
     pub fn open(path: &Path) -> std::io::Result<Result<Self, Hdf5Error>> {
-        Ok(Self::parse(std::fs::read(path)?))
+        let metadata = std::fs::metadata(path)?;
+        if !metadata.is_file() {
+            return Err(std::io::Error::other("not a regular file"));
+        }
+        if metadata.len() > MAX_FILE {
+            return Ok(Err(Hdf5Error::Unsupported("a file of more than 2 GiB")));
+        }
+        let mut bytes = Vec::with_capacity(metadata.len() as usize);
+        // Bounded by what was seen above, so that a file that grows meanwhile cannot exhaust the memory.
+        std::fs::File::open(path)?.take(metadata.len()).read_to_end(&mut bytes)?;
+        Ok(Self::parse(bytes))
     }
 
     /// Reads the superblock of a file that is in memory.

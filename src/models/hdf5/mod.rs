@@ -7,14 +7,14 @@
 //! checked against the file before it is followed, and every loop is bounded by the file's size, so a hostile file
 //! costs an error and nothing else.
 //!
-//! [`read_layers`] is what callers want: a Keras file's layers with their weights in the order in which Keras saved them.
+//! [`read_layers`] is what callers want: a Keras file's layers with their weights, and the order in which they stand.
 
 mod file;
 mod header;
 mod weights;
 
-pub use file::Hdf5File;
-pub use weights::{LayerWeights, Weight, WeightsError, read_layers};
+pub use file::{Dataset, Hdf5File};
+pub use weights::{LayerWeights, SavedLayers, SavedOrder, Weight, WeightsError, read_layers};
 
 /// Why a file was not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,7 +84,7 @@ mod tests {
                     weight[2] = json!((weight[2].as_f64().unwrap() * 1e6).round());
                 }
             }
-            let found = read_layers(&fixture(name), |layers| content(&layers)).unwrap();
+            let found = read_layers(&fixture(name), |saved| content(&saved.layers)).unwrap();
             assert_eq!(found, expected, "{name}");
         }
         assert_eq!(golden.as_object().unwrap().len(), 3);
@@ -95,6 +95,8 @@ mod tests {
         assert_eq!(Hdf5File::parse(b"<html>captive portal</html>".to_vec()).unwrap_err(), Hdf5Error::NotHdf5);
         let missing = read_layers(Path::new("/nonexistent/x.h5"), |_| ()).unwrap_err();
         assert!(matches!(missing, WeightsError::Io { .. }), "{missing}");
+        let folder = read_layers(Path::new("/"), |_| ()).unwrap_err();
+        assert!(folder.to_string().contains("not a regular file"), "{folder}");
     }
 
     #[test]
@@ -104,7 +106,7 @@ mod tests {
         let path = folder.path().join("x.h5");
         let read = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
-            read_layers(&path, |layers| layers.len()).is_ok()
+            read_layers(&path, |saved| saved.layers.len()).is_ok()
         };
         for end in (0..whole.len()).step_by(401) {
             assert!(!read(&whole[..end]), "cut at {end}");

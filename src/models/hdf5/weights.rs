@@ -1,4 +1,9 @@
-//! A Keras weight file: layers in the order in which they were saved, each with its weights.
+//! A Keras weight file: its layers, each with its weights, and the order in which they stand.
+//!
+//! Three layouts are read. Keras 2 and `save("x.h5")` of Keras 3 list the layers in the model's order in an attribute,
+//! at the root (`save_weights`) or below `model_weights` (`save`). `save_weights("x.weights.h5")` of Keras 3 lists
+//! nothing: it names the groups below `layers` by the layers' classes and counts within each class
+//! (`conv2d`, `conv2d_1`, …), and the variables of a layer by their number.
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +19,24 @@ pub struct LayerWeights<'a> {
     pub weights: Vec<Weight<'a>>,
 }
 
+/// The layers of a file.
+#[derive(Debug)]
+pub struct SavedLayers<'a> {
+    /// What the order of the layers means.
+    pub order: SavedOrder,
+    /// Those that have weights.
+    pub layers: Vec<LayerWeights<'a>>,
+}
+
+/// What the order of a file's layers means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SavedOrder {
+    /// The model's order.
+    Model,
+    /// By class, and within each class in the model's order.
+    Class,
+}
+
 /// One weight of a layer.
 #[derive(Debug)]
 pub struct Weight<'a> {
@@ -22,6 +45,9 @@ pub struct Weight<'a> {
     /// Shape and values.
     pub data: Dataset<'a>,
 }
+
+/// The most layers that a file may list; the deepest network of `keras.applications` has a thousand.
+const MAX_LAYERS: usize = 1 << 14;
 
 /// Why a weight file was not read.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +68,8 @@ pub enum WeightsError {
         /// What is wrong.
         source: Hdf5Error,
     },
-    /// It is HDF5, but not Keras weights in the layout of Keras 2.
-    #[error("{}: no `layer_names`: not Keras weights as `save_weights(\"x.h5\")` or `save(\"x.h5\")` of Keras 2 write them", path.display())]
+    /// It is HDF5, but not Keras weights in a layout that is known.
+    #[error("{}: neither `layer_names` nor `layers`: not weights as `save_weights` or `save` of Keras write them", path.display())]
     NotKeras {
         /// The file.
         path: PathBuf,
@@ -51,19 +77,20 @@ pub enum WeightsError {
 }
 
 impl Hdf5File {
-    /// The layers that have weights, in saved order; `None` where the file holds no Keras weights.
-    fn layers(&self) -> Result<Option<Vec<LayerWeights<'_>>>, Hdf5Error> {
+    /// The layers that have weights; `None` where the file holds no Keras weights.
+    fn layers(&self) -> Result<Option<SavedLayers<'_>>, Hdf5Error> {
         // `save` puts the weights into a group of their own, `save_weights` into the root.
         let mut group = self.root();
         let mut names = self.attribute_in_chunks(group, "layer_names")?;
         if names.is_none() {
             group = match self.find(group, "model_weights") {
-                Err(Hdf5Error::Missing(_)) => return Ok(None),
+                Err(Hdf5Error::Missing(_)) => return self.layers_by_class(),
                 found => found?,
             };
             names = self.attribute_in_chunks(group, "layer_names")?;
         }
         let Some(names) = names else { return Ok(None) };
+        bounded(names.len())?;
         let links = self.links(group)?;
         let mut layers = Vec::new();
         for name in names {
@@ -73,6 +100,7 @@ impl Hdf5File {
                 None => self.find(group, &name)?,
             };
             let weights = self.attribute_in_chunks(layer, "weight_names")?.unwrap_or_default();
+            bounded(weights.len())?;
             if weights.is_empty() {
                 continue;
             }
@@ -82,7 +110,37 @@ impl Hdf5File {
                 .collect::<Result<_, Hdf5Error>>()?;
             layers.push(LayerWeights { name, weights });
         }
-        Ok(Some(layers))
+        Ok(Some(SavedLayers { order: SavedOrder::Model, layers }))
+    }
+
+    /// The layers of a file in which `save_weights` of Keras 3 counts them by class.
+    fn layers_by_class(&self) -> Result<Option<SavedLayers<'_>>, Hdf5Error> {
+        let group = match self.find(self.root(), "layers") {
+            Err(Hdf5Error::Missing(_)) => return Ok(None),
+            found => found?,
+        };
+        let mut links = self.links(group)?;
+        bounded(links.len())?;
+        links.sort_by(|(one, _), (other, _)| class_and_number(one).cmp(&class_and_number(other)));
+        let mut layers = Vec::new();
+        for (name, layer) in links {
+            let mut variables = match self.find(layer, "vars") {
+                Err(Hdf5Error::Missing(_)) => continue,
+                found => self.links(found?)?,
+            };
+            bounded(variables.len())?;
+            variables.sort_by_key(|(number, _)| number.parse::<u32>().unwrap_or(u32::MAX));
+            let weights = variables
+                .into_iter()
+                .map(|(number, object)| {
+                    Ok(Weight { name: format!("{name}/vars/{number}"), data: self.dataset(object)? })
+                })
+                .collect::<Result<Vec<_>, Hdf5Error>>()?;
+            if !weights.is_empty() {
+                layers.push(LayerWeights { name, weights });
+            }
+        }
+        Ok(Some(SavedLayers { order: SavedOrder::Class, layers }))
     }
 
     /// A list of strings that Keras may have cut into `NAME0`, `NAME1`, … because a header holds at most 64 KiB.
@@ -101,8 +159,31 @@ impl Hdf5File {
     }
 }
 
+impl LayerWeights<'_> {
+    /// The class that the name of a counted layer begins with: `conv2d` of `conv2d_12`.
+    pub fn class(&self) -> &str {
+        class_and_number(&self.name).0
+    }
+}
+
+/// `conv2d_12` as (`conv2d`, 12); the first of a class has no number.
+fn class_and_number(name: &str) -> (&str, u32) {
+    match name.rsplit_once('_').map(|(class, number)| (class, number.parse())) {
+        Some((class, Ok(number))) => (class, number),
+        _ => (name, 0),
+    }
+}
+
+fn bounded(count: usize) -> Result<(), Hdf5Error> {
+    if count > MAX_LAYERS {
+        Err(Hdf5Error::Unsupported("a list of more than 16,384 layers or weights"))
+    } else {
+        Ok(())
+    }
+}
+
 /// Opens a Keras weight file and hands its layers to `with`.
-pub fn read_layers<T>(path: &Path, with: impl FnOnce(Vec<LayerWeights<'_>>) -> T) -> Result<T, WeightsError> {
+pub fn read_layers<T>(path: &Path, with: impl FnOnce(SavedLayers<'_>) -> T) -> Result<T, WeightsError> {
     let format = |source| WeightsError::Format { path: path.to_owned(), source };
     let file =
         Hdf5File::open(path).map_err(|source| WeightsError::Io { path: path.to_owned(), source })?.map_err(format)?;

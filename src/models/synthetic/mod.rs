@@ -18,57 +18,12 @@ use std::sync::mpsc::sync_channel;
 pub use calibration::{Calibration, CalibrationError, Scale};
 pub use values::Synthesis;
 
-use super::network::{Architecture, Network, saved_model};
-use crate::savedmodel::proto::DataType;
-use crate::savedmodel::{SavedModelError, SavedModelWriter, WrittenFile};
+use super::built::{self, BuildError, BuiltModel, Progress};
+use super::network::{Architecture, Network};
+use crate::savedmodel::WrittenFile;
 
-/// The version that the lab writes.
-pub const VERSION: &str = "1";
 /// Tensors that may be computed ahead of the writer; the largest has 10 MB.
 const AHEAD: usize = 3;
-
-/// How far a build has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes of weights written.
-    pub written: u64,
-    /// Bytes of weights in all.
-    pub total: u64,
-}
-
-/// A model that was built.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BuiltModel {
-    /// The number of parameters, stored statistics included.
-    pub parameters: usize,
-    /// Bytes of all files.
-    pub bytes: u64,
-    /// The files of the version directory with their SHA-256, sorted by name.
-    pub files: Vec<WrittenFile>,
-}
-
-/// Why a model was not built.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The calibration data does not fit the network.
-    #[error(transparent)]
-    Calibration(#[from] CalibrationError),
-    /// The files could not be written.
-    #[error(transparent)]
-    Write(#[from] SavedModelError),
-    /// A file does not have the bytes that it must have; nothing was put in place.
-    #[error("{file} of {network} came out with SHA-256 {actual}, but must have {expected}", network = network.id())]
-    Digest {
-        /// The network.
-        network: Network,
-        /// The file's name in the version directory.
-        file: String,
-        /// What must have come out.
-        expected: String,
-        /// What did.
-        actual: String,
-    },
-}
 
 /// Writes the SavedModel of `network` as `dir/1`, replacing what is there; `progress` is told after every tensor.
 ///
@@ -83,10 +38,7 @@ pub fn build(
     let calibration = Calibration::embedded(network)?;
     let synthesis = Synthesis::new(network, &architecture, &calibration)?;
     let weights = architecture.weights();
-    let total: u64 = weights.iter().map(|weight| 4 * weight.elements() as u64).sum();
-    let mut writer = SavedModelWriter::create(&dir.join(VERSION))?;
-    let mut written = 0;
-    std::thread::scope(|scope| {
+    let finished = std::thread::scope(|scope| {
         let (send, receive) = sync_channel(AHEAD);
         scope.spawn({
             let (weights, synthesis) = (&weights, &synthesis);
@@ -99,14 +51,8 @@ pub fn build(
                 }
             }
         });
-        for (weight, bytes) in weights.iter().zip(receive) {
-            writer.add_variable(&weight.key, DataType::DtFloat, &weight.shape, &bytes)?;
-            written += bytes.len() as u64;
-            progress(Progress { written, total });
-        }
-        Ok::<(), SavedModelError>(())
+        built::write(&architecture, &weights, receive, dir, progress)
     })?;
-    let finished = writer.finish(&saved_model(&architecture))?;
     for (file, expected) in expected {
         let actual = finished.files().iter().find(|written| written.name == *file).map(WrittenFile::sha256_hex);
         let actual = actual.unwrap_or_else(|| "none".to_owned());
@@ -114,7 +60,5 @@ pub fn build(
             return Err(BuildError::Digest { network, file: file.clone(), expected: expected.clone(), actual });
         }
     }
-    let files = finished.publish()?;
-    let bytes = files.iter().map(|file| file.bytes).sum();
-    Ok(BuiltModel { parameters: architecture.parameters(), bytes, files })
+    Ok(BuiltModel::publish(finished, architecture.parameters() as u64)?)
 }
