@@ -243,6 +243,38 @@ reasons! {
         ["canary-lab up" => "builds it again"];
     ModelDamaged "MODEL_DAMAGED" Models "the SavedModel's files are not what was built: truncated or changed"
         ["canary-lab up" => "builds it again"];
+    ModelUnknown "MODEL_UNKNOWN" Models "the name is not one of the catalogue's, or not one of the lab's"
+        ["canary-lab models list" => "shows the catalogue"];
+    ModelMissing "MODEL_MISSING" Models "the directory holds no saved_model.pb, neither itself nor in a folder that is named by a number"
+        ["ls -l DIR DIR/1" => "shows what is there"];
+    ModelVersionNotNumber "MODEL_VERSION_NOT_NUMBER" Models "TensorFlow Serving takes a folder for a version only if its name is a number, and ignores every other"
+        ["mv DIR/NAME DIR/1" => "names the folder as a version"];
+    ModelWithoutServeTag "MODEL_WITHOUT_SERVE_TAG" Models "the SavedModel was exported for something else than serving, such as training"
+        ["canary-lab models inspect DIR" => "shows what the model is made of"];
+    ModelLinkOutside "MODEL_LINK_OUTSIDE" Models "a link in the model's directory leads out of it, where a pod that mounts the directory finds nothing"
+        ["find DIR -type l -ls" => "shows the links; put the files themselves there"];
+    ModelTooNew "MODEL_TOO_NEW" Models "it was saved by a TensorFlow or Keras whose graphs TensorFlow 2.5, which tensorflow/serving:2.5.1 embeds, does not know"
+        ["canary-lab models inspect DIR" => "shows every op and attribute that came later", "canary-lab models build --from DIR OUT" => "writes the same model with ops that TensorFlow 2.5 knows"];
+    ModelNotServable "MODEL_NOT_SERVABLE" Models "the model is no image classifier: it must take one batch of pictures and give one list of scores for each"
+        ["canary-lab models inspect DIR" => "shows the signatures"];
+    WeightsUnreadable "WEIGHTS_UNREADABLE" Models "the file is not HDF5 as Keras writes weights, or it is cut off"
+        ["ls -l FILE" => "shows its size", "canary-lab models list --output json" => "shows the sizes and digests of the published files"];
+    WeightsOtherArchitecture "WEIGHTS_OTHER_ARCHITECTURE" Models "the weights were saved from another network"
+        ["canary-lab models list" => "shows the networks that the lab builds", "canary-lab up --model-dir NAME=DIR" => "serves any SavedModel instead"];
+    WeightsNotNumbers "WEIGHTS_NOT_NUMBERS" Models "the file is damaged, or the training that it comes from diverged"
+        ["canary-lab up --weights synthetic" => "uses the lab's own weights"];
+    WeightsMissing "WEIGHTS_MISSING" Models "the folder has neither a weights file nor a SavedModel for the model"
+        ["canary-lab prefetch --cache DIR" => "downloads the published files into a folder"];
+    DownloadUnreachable "DOWNLOAD_UNREACHABLE" Models "there is no network, a firewall is in the way, or the proxy's address is wrong"
+        ["canary-lab up --weights synthetic" => "needs no network", "canary-lab prefetch --cache DIR" => "downloads on a machine that has one; take DIR along and use `up --cache DIR`"];
+    DownloadRefused "DOWNLOAD_REFUSED" Models "the server has no such file, or gives it to nobody"
+        ["canary-lab prefetch --mirror URL" => "downloads from another server"];
+    DownloadBroken "DOWNLOAD_BROKEN" Models "the connection broke or fell silent; what came is kept"
+        ["canary-lab prefetch" => "goes on where it stopped"];
+    DownloadWebPage "DOWNLOAD_WEB_PAGE" Models "the network wants a login first, or a proxy answers in the server's place"
+        ["curl -I https://storage.googleapis.com" => "shows who answers; log in with a browser, then try again"];
+    DownloadDamaged "DOWNLOAD_DAMAGED" Models "the file is another one than was published, or was changed on the way; it was not kept"
+        ["canary-lab prefetch" => "downloads it anew"];
     PictureUnreadable "PICTURE_UNREADABLE" Models "the file is neither a JPEG nor a PNG that can be decoded"
         ["canary-lab payload PICTURE" => "turns a JPEG or PNG into a request body"];
 
@@ -272,6 +304,8 @@ reasons! {
         ["kubectl logs -n tf-serving -l app=image-classifier -c tf-serving" => "shows the model server's side"];
     PredictionWrong "PREDICTION_WRONG" Prediction "the answer is not what any of the lab's SavedModels computes for the picture"
         ["canary-lab up" => "checks the models' files and builds damaged ones again"];
+    PublishedListMissed "PUBLISHED_LIST_MISSED" Prediction "the model answers as its SavedModel says, but not as the tutorial prints: the weights or the picture are not the tutorial's"
+        ["canary-lab models list --output json" => "shows the published list and digests"];
     AnsweredByOther "ANSWERED_BY_OTHER" Prediction "the answer is right, but it is another model's"
         ["canary-lab up" => "puts the lab's routes back"];
 

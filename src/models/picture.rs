@@ -70,6 +70,11 @@ fn decode_other(bytes: &[u8]) -> Result<Picture, PictureError> {
     Ok(Picture { width, height, rgb: rgb.into_raw() })
 }
 
+/// The file of the portrait that the product ships.
+pub fn portrait_file() -> &'static [u8] {
+    PORTRAIT
+}
+
 /// The portrait that the product ships, 512 wide and 600 high.
 pub fn portrait() -> Picture {
     static DECODED: OnceLock<Picture> = OnceLock::new();

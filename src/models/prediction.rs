@@ -18,6 +18,14 @@ pub enum PredictionError {
     /// It failed on the picture.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A score is not a number: the weights are damaged, or come from a training that diverged.
+    #[error("its score of class {class} is {score}")]
+    NotANumber {
+        /// The class.
+        class: usize,
+        /// Its score.
+        score: f32,
+    },
 }
 
 /// A loaded image classifier.
@@ -52,7 +60,12 @@ impl Classifier {
         let tensor = Tensor { shape: vec![1, picture.height, picture.width, 3], data: TensorData::Float(samples) };
         let outputs = self.session.run(&[(self.input.as_str(), tensor)], &[self.output.as_str()])?;
         match outputs.into_iter().next() {
-            Some(Tensor { data: TensorData::Float(scores), shape }) if shape.first() == Some(&1) => Ok(scores),
+            Some(Tensor { data: TensorData::Float(scores), shape }) if shape.first() == Some(&1) => {
+                match scores.iter().enumerate().find(|(_, score)| !score.is_finite()) {
+                    Some((class, &score)) => Err(PredictionError::NotANumber { class, score }),
+                    None => Ok(scores),
+                }
+            }
             _ => Err(PredictionError::NoClassifier("its output is not a batch of floats".to_owned())),
         }
     }
@@ -69,6 +82,7 @@ pub fn top(scores: &[f32], count: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::built::VERSION;
     use crate::models::network::Network;
     use crate::models::{picture, synthetic};
 
@@ -90,7 +104,7 @@ mod tests {
     fn assert_like_tensorflow(network: Network, pictures: &[(&str, Picture)]) -> Vec<Vec<usize>> {
         let home = tempfile::tempdir().unwrap();
         synthetic::build(network, home.path(), &[], &mut |_| {}).unwrap();
-        let classifier = Classifier::load(&home.path().join(synthetic::VERSION)).unwrap();
+        let classifier = Classifier::load(&home.path().join(VERSION)).unwrap();
         let golden = golden();
         let mut lists = Vec::new();
         for (name, picture) in pictures {

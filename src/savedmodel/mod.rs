@@ -23,4 +23,4 @@ mod writer;
 pub use bundle::{BundleWriter, VariableInfo, VariableSlice, Variables};
 pub use damage::{Damage, SavedModelError};
 pub use load::{LoadedSavedModel, SERVE_TAG};
-pub use writer::{FinishedModel, SavedModelWriter, WrittenFile};
+pub use writer::{FinishedModel, SavedModelWriter, WrittenFile, put_in_place};

@@ -112,7 +112,7 @@ impl FinishedModel {
 
 /// Moves the finished directory to its name. A directory in the way is moved aside first and then removed, because a
 /// rename cannot replace one that is not empty.
-fn put_in_place(staging: tempfile::TempDir, destination: &Path) -> Result<(), SavedModelError> {
+pub fn put_in_place(staging: tempfile::TempDir, destination: &Path) -> Result<(), SavedModelError> {
     let io = |source| SavedModelError::Io { path: destination.to_owned(), source };
     // Temporary directories are private to their owner; a model is for every process that serves it.
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
