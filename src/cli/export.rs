@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use super::context::Context;
 use crate::doctor::{Failure, Reason};
-use crate::lab::BUILTIN_FILES;
+use crate::lab::builtin_files;
 use crate::ui::plural;
 
-/// Writes the lab's sources, lab.yaml and manifests, into a directory
+/// Writes the lab's sources, lab.yaml, manifests and model catalogue, into a directory
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  canary-lab export mine\n  canary-lab up --lab mine/lab/tensorflow-canary")]
 pub(super) struct Args {
@@ -20,7 +20,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
         Failure::new(Reason::HomeNotWritable, format!("cannot write {}", path.display())).observed(error.to_string())
     };
     let mut written = 0;
-    for (name, text) in BUILTIN_FILES {
+    for (name, text) in builtin_files() {
         let path = args.directory.join(name);
         let folder = path.parent().unwrap_or(&args.directory);
         std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;

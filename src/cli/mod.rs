@@ -14,9 +14,11 @@ mod down;
 mod env;
 mod export;
 mod ls;
+mod model_options;
 mod model_server;
 mod models;
 mod payload;
+mod prefetch;
 mod proxy;
 mod request;
 mod reset;
@@ -99,6 +101,7 @@ enum Command {
     Down(down::Args),
     Diagnose(diagnose::Args),
     Models(models::Args),
+    Prefetch(prefetch::Args),
     Completions(completions::Args),
     #[command(hide = true)]
     Daemon(daemon::Args),
@@ -136,6 +139,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, mut io: Io) -> u8 {
         Command::Down(args) => down::run(&args, &mut context),
         Command::Diagnose(args) => diagnose::run(&args, &mut context),
         Command::Models(args) => models::run(&args, &mut context),
+        Command::Prefetch(args) => prefetch::run(&args, &mut context),
         Command::Completions(args) => completions::run(&args, &mut context, &mut Cli::command()),
         Command::Gateway(_) => return proxy::run(proxy::Role::Gateway, &mut context),
         Command::Sidecar(_) => return proxy::run(proxy::Role::Sidecar, &mut context),

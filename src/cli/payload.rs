@@ -6,6 +6,9 @@ use super::context::{Context, written};
 use crate::doctor::{Failure, Reason};
 use crate::models;
 
+/// The largest picture file that is read, in bytes.
+const MAX_FILE: u64 = 256 << 20;
+
 /// Turns a JPEG or PNG into the request body of a prediction: its pixels, neither resized nor preprocessed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  canary-lab payload dog.jpg > request-body.json")]
@@ -48,6 +51,9 @@ pub(super) fn read_picture(path: &std::path::Path) -> Result<models::picture::Pi
     let failed = |error: String| {
         Failure::new(Reason::PictureUnreadable, format!("{} is no picture", path.display())).observed(error)
     };
+    if path.metadata().is_ok_and(|metadata| metadata.len() > MAX_FILE) {
+        return Err(failed(format!("more than {} MB are no picture that can be asked about", MAX_FILE >> 20)));
+    }
     let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
     models::picture::decode(&bytes).map_err(|error| failed(error.to_string()))
 }

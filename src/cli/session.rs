@@ -10,6 +10,7 @@ use crate::doctor::{Failure, Reason};
 use crate::lab::Lab;
 use crate::run::{Engine, Interrupt, Journal};
 use crate::state::{Home, Loaded, Lock, State, StateFile};
+use crate::steps::Choices;
 use crate::ui::{Mark, Screen, home_relative};
 
 /// A command that holds the lab's lock.
@@ -20,6 +21,8 @@ pub(super) struct Session {
     /// Why this provider, to be said after its name.
     pub(super) why_provider: &'static str,
     pub(super) state: State,
+    /// What was asked for about models and pictures.
+    pub(super) choices: Choices,
     _lock: Lock,
 }
 
@@ -41,7 +44,7 @@ impl Session {
             return Err(Failure::new(Reason::HomeOtherLab, format!("this home holds the lab `{}`", state.lab))
                 .observed(format!("asked for `{}`", lab.spec.name)));
         }
-        Ok(Self { lab, home, provider, why_provider, state, _lock: lock })
+        Ok(Self { lab, home, provider, why_provider, state, choices: Choices::default(), _lock: lock })
     }
 
     /// Runs the engine with a screen, listening to signals.
@@ -65,6 +68,7 @@ impl Session {
             home: &self.home,
             provider: self.provider.as_ref(),
             environment: &io.environment,
+            choices: &self.choices,
             state: &mut self.state,
             journal: &mut journal,
             clock: io.clock,

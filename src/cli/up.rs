@@ -2,11 +2,13 @@
 
 use super::Output;
 use super::context::Context;
+use super::model_options::ModelOptions;
 use super::reset::stage_position;
-use super::session::Session;
+use super::session::{Session, runtime};
 use crate::cluster::ClusterChoice;
 use crate::doctor::{Failure, Next};
 use crate::run::{Engine, Interrupt, Summary};
+use crate::steps::{PictureChoice, choose_picture};
 use crate::ui::{Screen, duration, home_relative, plural};
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ use std::time::Duration;
 Examples:
   canary-lab up                     all thirteen stages
   canary-lab up --until predict     up to the first prediction
+  canary-lab up --weights pretrained               the published weights, or nothing
+  canary-lab up --model-dir resnet101=./my-model   a SavedModel of your own as the canary
   canary-lab --home /tmp/b up       a second lab beside the first
 
 Interrupted with Ctrl-C, or cut off in any other way, the next `up` goes on from what stands.")]
@@ -27,6 +31,13 @@ pub(super) struct Args {
     /// Where to run: auto, embedded, minikube or context:NAME
     #[arg(long, value_name = "CLUSTER", default_value = "auto")]
     cluster: ClusterChoice,
+
+    /// The picture of predictions from now on: a JPEG or PNG, `tutorial` (downloaded) or `portrait` (the lab's own)
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PictureChoice>,
+
+    #[command(flatten)]
+    models: ModelOptions,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
@@ -37,6 +48,11 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     };
     let choice = args.cluster.clone();
     let mut session = Session::begin(context, lab, "up", &choice)?;
+    session.choices = args.models.choices(context);
+    if let Some(picture) = &args.picture {
+        let chosen = choose_picture(&session.lab, &session.home, &session.choices, picture);
+        runtime()?.block_on(chosen)?;
+    }
     let human = context.output == Output::Human;
     if human {
         let name = &session.lab.spec.name;

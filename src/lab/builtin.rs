@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::error::LabError;
+use crate::models::catalogue;
 
 macro_rules! embedded {
     ($($path:literal),* $(,)?) => {
@@ -10,8 +11,8 @@ macro_rules! embedded {
     };
 }
 
-/// The files of the built-in lab, by their path in the project; `export` writes them.
-pub const BUILTIN_FILES: &[(&str, &str)] = embedded![
+/// The lab's own files, by their path in the project.
+const LAB_FILES: &[(&str, &str)] = embedded![
     "lab/tensorflow-canary/lab.yaml",
     "manifests/configmap-resnet50.yaml",
     "manifests/deployment-resnet50.yaml",
@@ -26,7 +27,13 @@ pub const BUILTIN_FILES: &[(&str, &str)] = embedded![
     "manifests/virtualservice-focused-routing.yaml",
 ];
 
-/// The built-in lab's folder in [`BUILTIN_FILES`].
+/// The files of the built-in lab with the model catalogue, by their path in the project; `export` writes them.
+pub fn builtin_files() -> impl Iterator<Item = (String, &'static str)> {
+    let lab = LAB_FILES.iter().map(|(path, text)| ((*path).to_owned(), *text));
+    lab.chain(catalogue::FILES.iter().map(|(path, text)| (format!("models/{path}"), *text)))
+}
+
+/// The built-in lab's folder in [`builtin_files`].
 const BUILTIN_FOLDER: &str = "lab/tensorflow-canary";
 
 /// A folder with a `lab.yaml`.
@@ -44,10 +51,9 @@ impl Source {
         match self {
             Self::Builtin => {
                 let path = normalised(&Path::new(BUILTIN_FOLDER).join(relative));
-                BUILTIN_FILES
-                    .iter()
+                builtin_files()
                     .find(|(name, _)| Path::new(name) == path)
-                    .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+                    .map(|(name, text)| (name, text.to_owned()))
                     .ok_or_else(|| LabError::Missing { file: path, reason: "not among the built-in files".to_owned() })
             }
             Self::Directory(directory) => {

@@ -6,6 +6,7 @@ use super::builtin::Source;
 use super::error::{LabError, nearest};
 use super::manifest::Manifest;
 use super::schema::{LabSpec, StageSpec, StepSpec};
+use crate::models::catalogue::Catalogue;
 use crate::yaml;
 
 /// The version of the schema that this program reads.
@@ -16,6 +17,8 @@ const SCHEMA: u32 = 1;
 pub struct Lab {
     /// What `lab.yaml` says.
     pub spec: LabSpec,
+    /// The catalogue's entries of its models.
+    pub catalogue: Catalogue,
     /// The manifests that its steps name, by file.
     pub manifests: BTreeMap<String, Manifest>,
 }
@@ -26,13 +29,14 @@ impl Lab {
         let (file, text) = source.read("lab.yaml")?;
         let spec: LabSpec = yaml::parse(&file, &text)?;
         check(&spec, &file, &text)?;
+        let catalogue = catalogue(source, &spec, &file, &text)?;
         let mut manifests = BTreeMap::new();
         for step in spec.stages.iter().flat_map(|stage| &stage.steps) {
             let StepSpec::Apply(apply) = step else { continue };
             let (shown, contents) = source.read(&format!("{}/{}", spec.manifests, apply.manifest))?;
             manifests.insert(apply.manifest.clone(), Manifest::parse(&apply.manifest, &shown, contents)?);
         }
-        Ok(Self { spec, manifests })
+        Ok(Self { spec, catalogue, manifests })
     }
 
     /// The position of a stage, from 0.
@@ -71,6 +75,25 @@ impl Lab {
             _ => None,
         })
     }
+}
+
+/// The catalogue's entries of the lab's models, from the lab's own folder or from the program.
+fn catalogue(source: &Source, spec: &LabSpec, file: &str, text: &str) -> Result<Catalogue, LabError> {
+    if let Some(folder) = &spec.catalogue {
+        let names = spec.models.values().map(|model| model.network.as_str());
+        return Catalogue::load(names, &mut |path| source.read(&format!("{folder}/{path}")));
+    }
+    let catalogue = Catalogue::embedded()?;
+    let known: Vec<String> = catalogue.entries.iter().map(|entry| entry.name.clone()).collect();
+    for (name, model) in &spec.models {
+        if !known.contains(&model.network) {
+            let hint = nearest(&model.network, &known).map(|near| format!("; did you mean `{near}`?"));
+            let hint = hint.unwrap_or_else(|| format!("; it has {}", known.join(", ")));
+            let message = format!("model {name}: the catalogue has no `{}`{hint}", model.network);
+            return Err(LabError::about(file, text, &format!("network: {}", model.network), message));
+        }
+    }
+    Ok(catalogue)
 }
 
 fn check(spec: &LabSpec, file: &str, text: &str) -> Result<(), LabError> {
@@ -135,7 +158,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let text = std::fs::read_to_string(project().join("lab/tensorflow-canary/lab.yaml")).unwrap();
         assert!(text.contains(from), "{from}");
-        let text = text.replacen(from, to, 1).replace("../../manifests", project().join("manifests").to_str().unwrap());
+        let text = text.replacen(from, to, 1).replace("../../", &format!("{}/", project().display()));
         std::fs::write(directory.path().join("lab.yaml"), text).unwrap();
         Lab::load(&Source::Directory(directory.path().to_path_buf()))
     }
@@ -204,10 +227,23 @@ mod tests {
             ("id: tunnel", "id: cluster", "two stages"),
             ("version: 1\n", "version: 2\n", "version 2 of the schema"),
             ("within: 90s", "within: soon", "no length of time"),
+            ("{network: resnet101}", "{network: resnet100}", "resnet100.yaml"),
         ] {
             let error = load_changed(from, to).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
+    }
+
+    #[test]
+    fn without_a_catalogue_of_its_own_a_lab_takes_the_programs() {
+        let lab = load_changed("catalogue: ../../models\n", "").unwrap();
+        assert_eq!(lab.catalogue, Catalogue::embedded().unwrap());
+        let directory = tempfile::tempdir().unwrap();
+        let text = std::fs::read_to_string(project().join("lab/tiny/lab.yaml")).unwrap();
+        let text = text.replace("catalogue: ../../models\n", "").replace("tiny-b", "tiny-c");
+        std::fs::write(directory.path().join("lab.yaml"), text).unwrap();
+        let error = Lab::load(&Source::Directory(directory.path().to_path_buf())).unwrap_err().to_string();
+        assert!(error.contains("the catalogue has no `tiny-c`; did you mean `tiny-a`?"), "{error}");
     }
 
     #[test]

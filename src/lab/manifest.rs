@@ -81,9 +81,5 @@ impl Manifest {
 
 fn parse_object(shown: &str, text: &str) -> Result<Value, LabError> {
     let value: Value = yaml::parse(shown, text)?;
-    if value.is_object() {
-        Ok(value)
-    } else {
-        Err(LabError::invalid(shown, 1, "a manifest is one mapping".to_owned()))
-    }
+    if value.is_object() { Ok(value) } else { Err(LabError::invalid(shown, 1, "a manifest is one mapping".to_owned())) }
 }

@@ -10,7 +10,7 @@ mod loading;
 mod manifest;
 mod schema;
 
-pub use builtin::{BUILTIN_FILES, Source};
+pub use builtin::{Source, builtin_files};
 pub use error::LabError;
 pub use loading::Lab;
 pub use manifest::{Manifest, ManifestKey};

@@ -17,6 +17,9 @@ pub struct LabSpec {
     pub title: String,
     /// The folder of the manifests, relative to the lab's file.
     pub manifests: String,
+    /// The folder of the model catalogue, relative to the lab's file; without it the one that the program carries.
+    #[serde(default)]
+    pub catalogue: Option<String>,
     /// The models by name; a name is also the version that answers are told apart by.
     pub models: BTreeMap<String, ModelSpec>,
     /// Where requests enter.
@@ -226,6 +229,9 @@ pub struct Rollout {
 pub struct Predict {
     /// The model that must answer while the routes are this stage's.
     pub answered_by: String,
+    /// Headers of the request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
 }
 
 /// Many requests.

@@ -17,7 +17,7 @@ use crate::doctor::{Failure, Reason};
 use crate::lab::{Lab, StageSpec, StepSpec};
 use crate::objects::{Gvk, meta};
 use crate::state::{Creator, Home, Item, Place, StageRecord, StageStanding, State, StateFile};
-use crate::steps::{self, Memory, Probe, Seen, World};
+use crate::steps::{self, Choices, Memory, Probe, Seen, World};
 use crate::ui::{Environment, LiveNote, Mark, Progress, Screen, age, plural};
 
 /// How often the live line's time is drawn anew.
@@ -42,6 +42,8 @@ pub struct Engine<'a> {
     pub provider: &'a dyn Provider,
     /// The environment variables.
     pub environment: &'a Environment,
+    /// What a person asked for about models and pictures.
+    pub choices: &'a Choices,
     /// What is remembered; saved after every change.
     pub state: &'a mut State,
     /// Where it happens to be told.
@@ -467,6 +469,7 @@ impl Engine<'_> {
             home: self.home,
             provider: self.provider,
             environment: self.environment,
+            choices: self.choices,
             progress,
             stage: position,
             routes_changed_since,
@@ -492,7 +495,7 @@ impl Engine<'_> {
         }
         match step {
             StepSpec::Cluster(_) => self.same_cluster_or_forget(&seen.facts)?,
-            StepSpec::WorkFolder => self.remember_written(&seen.facts)?,
+            StepSpec::WorkFolder | StepSpec::Model(_) => self.remember_written(&seen.facts)?,
             _ => {}
         }
         self.remember(stage, seen.objects, Creator::Learner)?;
@@ -595,11 +598,13 @@ impl Engine<'_> {
     /// Notes what the lab's files in the work folder are, so that a changed one is told from the lab's when they go.
     fn remember_written(&mut self, facts: &Value) -> Result<(), Failure> {
         let files = facts["files"].as_object().into_iter().flatten();
-        let files = files.filter_map(|(name, digest)| Some((name.clone(), digest.as_str()?.to_owned()))).collect();
-        if self.state.work_files == files {
+        let files = files.filter_map(|(name, digest)| Some((name.clone(), digest.as_str()?.to_owned())));
+        let mut known = self.state.work_files.clone();
+        known.extend(files);
+        if self.state.work_files == known {
             return Ok(());
         }
-        self.state.work_files = files;
+        self.state.work_files = known;
         self.save()
     }
 

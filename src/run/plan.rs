@@ -103,7 +103,7 @@ mod tests {
         let some = |id: &str| Some(id.to_owned());
         assert_eq!(superseded(&lab, "ingress", "ingress"), [None, None, None]);
         assert_eq!(superseded(&lab, "subsets", "ingress"), [None, some("subsets"), some("subsets")]);
-        assert_eq!(superseded(&lab, "by-header", "by-header"), [None, None, None, None]);
+        assert_eq!(superseded(&lab, "by-header", "by-header"), [None, None, None, None, None]);
         let canary = superseded(&lab, "split-70-30", "canary-0");
         assert_eq!(canary, [None, None, None, some("split-70-30"), some("split-70-30")]);
     }

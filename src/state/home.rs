@@ -122,6 +122,11 @@ impl Home {
         self.root.join("work")
     }
 
+    /// The picture of the request body and of predictions, once one has been chosen: a JPEG or PNG.
+    pub fn picture(&self) -> PathBuf {
+        self.root.join("picture")
+    }
+
     /// One directory a model.
     pub fn models(&self) -> PathBuf {
         self.root.join("models")
@@ -130,6 +135,11 @@ impl Home {
     /// What can be made or fetched again.
     pub fn cache(&self) -> PathBuf {
         self.root.join("cache")
+    }
+
+    /// What was downloaded, unless `--cache` names another place.
+    pub fn downloads(&self) -> PathBuf {
+        self.cache().join("downloads")
     }
 
     /// One directory a run: events and evidence.

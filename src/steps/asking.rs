@@ -8,8 +8,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::model;
-use super::work_folder::shipped;
+use super::model::{self, Record};
+use super::picture;
 use crate::doctor::{Failure, Reason};
 use crate::inference::{Session, SessionOptions, Tensor, TensorData};
 use crate::lab::{Lab, Picture};
@@ -45,9 +45,9 @@ struct Kept {
 }
 
 impl Asking {
-    /// Prepares the question of a picture that the lab ships.
+    /// Prepares the question of a picture that the lab names.
     pub async fn prepare(lab: &Lab, home: &Home, picture: Picture) -> Result<Self, Failure> {
-        Self::of_picture(lab, home, shipped(picture)).await
+        Self::of_picture(lab, home, picture::pixels(picture, home)?).await
     }
 
     /// Prepares the question of any picture. Models that are not built make it fail.
@@ -81,7 +81,7 @@ fn answers_of(names: &[String], home: &Home, picture: &Pixels, body: &[u8]) -> R
     names
         .iter()
         .map(|name| {
-            let record = model::record_of(home, name)?;
+            let record = Record::read(home, name)?;
             let file = kept_file(home, name, &request);
             let known = std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
             let known = known

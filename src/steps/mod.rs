@@ -6,11 +6,13 @@
 //! nothing of order, records or screens. The second look makes every step safe to repeat.
 
 mod asking;
+mod choices;
 mod cluster;
 mod manifest;
 mod mesh;
 mod model;
 mod namespace;
+mod picture;
 mod predict;
 mod preflight;
 mod rollout;
@@ -28,6 +30,9 @@ use crate::doctor::{Failure, Reason};
 use crate::lab::StepSpec;
 
 pub use asking::Asking;
+pub use choices::{Choices, PictureChoice};
+pub use model::{Placed, place as place_model};
+pub use picture::choose as choose_picture;
 pub use undo::{Undo, Undone};
 pub use work_folder::unchanged as unchanged_work_files;
 pub use world::{IngressAddress, Memory, World, ingress_of};
@@ -88,7 +93,7 @@ pub struct Change {
 pub async fn probe(step: &StepSpec, world: &World<'_>) -> Result<Probe, Failure> {
     match step {
         StepSpec::Cluster(spec) => cluster::probe(spec, world).await,
-        StepSpec::WorkFolder => Ok(work_folder::probe(world)),
+        StepSpec::WorkFolder => work_folder::probe(world),
         StepSpec::Mesh(spec) => mesh::probe(spec, world).await,
         StepSpec::Tunnel => tunnel::probe(world).await,
         StepSpec::Model(spec) => model::probe(spec, world).await,

@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Seen, World, routes, settle};
+use super::model::{Record, entry_of};
+use super::{Seen, World, picture, routes, settle};
 use crate::doctor::{Failure, Reason};
 use crate::lab::Predict;
+use crate::models::published::{Comparison, compare};
 use crate::objects::meta;
 use crate::traffic::{Answer, AskError, Who, parse_predictions, top_classes};
 use crate::ui::duration;
@@ -19,7 +21,11 @@ pub(super) async fn judge(spec: &Predict, world: &World<'_>) -> Result<Seen, Fai
     // A gateway that was started again may be ready before it has its routes.
     let _ = routes::judge(world).await?;
     world.progress.awaiting(format!("waiting for a prediction of the {} picture", asking.size_text()), None);
-    let answer = match settle::ask(&client, &ingress, &asking.question).await {
+    let mut question = asking.question.clone();
+    for (name, value) in &spec.headers {
+        question = question.with_header(name, value);
+    }
+    let answer = match settle::ask(&client, &ingress, &question).await {
         Ok(answer) => answer,
         Err(error) => return Err(unreachable(&error)),
     };
@@ -47,16 +53,52 @@ pub(super) async fn judge(spec: &Predict, world: &World<'_>) -> Result<Seen, Fai
     let took = duration(answer.elapsed);
     let megabytes = asking.question.body.len() as f64 / 1e6;
     let size = asking.size_text();
+    let published = published(world, &name, &top)?;
+    let with = spec.headers.iter().fold(String::new(), |text, (name, value)| text + &format!(" with {name}: {value}"));
     let text = format!(
-        "POST {size} picture, {megabytes:.1} MB, 200 in {took}, answered by {name}\ntop-10 [{}], as the SavedModel says",
-        listing(&top)
+        "POST {size} picture, {megabytes:.1} MB{with}, 200 in {took}, answered by {name}\ntop-10 [{}], as the SavedModel says{}",
+        listing(&top),
+        published.words
     );
     let facts = json!({
         "url": format!("{}{}", ingress.url(), asking.question.path), "status": 200, "seconds": answer.elapsed.as_secs_f64(),
         "bytes_sent": asking.question.body.len(), "classes": probabilities.len(), "top": top, "answered_by": name,
-        "largest_difference": difference,
+        "largest_difference": difference, "headers": spec.headers, "published": published.comparison,
     });
     Ok(Seen::new(text, facts))
+}
+
+/// What an answer has to do with what is published.
+struct Compared {
+    /// For the stage's line.
+    words: String,
+    comparison: Option<Comparison>,
+}
+
+/// Compares an answer with the published list, which holds for pretrained weights.
+fn published(world: &World<'_>, model: &str, top: &[usize]) -> Result<Compared, Failure> {
+    let entry = entry_of(model, world.lab)?;
+    let Some(published) = &entry.published else { return Ok(Compared { words: String::new(), comparison: None }) };
+    if !Record::read(world.home, model)?.origin.is_pretrained() {
+        let words = "\n(the tutorial's published list holds for pretrained weights)".to_owned();
+        return Ok(Compared { words, comparison: None });
+    }
+    let comparison = compare(published, picture::about(world.home, &world.lab.catalogue, entry)?, top);
+    let words = match &comparison {
+        Comparison::Exact => "\nand exactly as the tutorial prints".to_owned(),
+        Comparison::InCommon { classes } => {
+            format!("\n{classes} of 10 classes as the tutorial prints for its own copy of the picture")
+        }
+        Comparison::NotPublished => "\n(nothing is published about this picture)".to_owned(),
+        Comparison::Missed { wanted, in_common, classes } => {
+            let must = in_common.map_or("in this order".to_owned(), |count| format!("at least {count} of them"));
+            let headline = format!("{model} does not answer as the tutorial prints");
+            return Err(Failure::new(Reason::PublishedListMissed, headline)
+                .observed(format!("top-10 of the answer [{}]", listing(top)))
+                .observed(format!("published            [{}], {must}; {classes} in common", listing(wanted))));
+        }
+    };
+    Ok(Compared { words, comparison: Some(comparison) })
 }
 
 /// Class numbers as the tutorial's Python prints them.

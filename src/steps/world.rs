@@ -8,9 +8,11 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::asking::Asking;
+use super::choices::Choices;
 use crate::cluster::{Api, ObjectRef, Provider};
 use crate::doctor::{Failure, Reason};
 use crate::lab::{Lab, Picture, StepSpec};
+use crate::models::weights::Reachability;
 use crate::objects::meta;
 use crate::state::Home;
 use crate::traffic::{Client, Ingress};
@@ -29,6 +31,8 @@ pub struct World<'a> {
     pub provider: &'a dyn Provider,
     /// The environment variables.
     pub environment: &'a Environment,
+    /// What a person asked for about models and pictures.
+    pub choices: &'a Choices,
     /// Where to tell what is awaited.
     pub progress: Progress,
     /// The stage that the step belongs to, by position.
@@ -44,6 +48,8 @@ pub struct World<'a> {
 pub struct Memory {
     api: Mutex<Option<Arc<Api>>>,
     askings: Mutex<Vec<(Picture, Arc<Asking>)>>,
+    /// What attempts to download have shown.
+    pub(super) network: Mutex<Reachability>,
     mended: std::sync::Mutex<BTreeSet<(usize, usize)>>,
 }
 

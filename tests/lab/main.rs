@@ -11,6 +11,7 @@ mod homes;
 mod kubernetes;
 mod lifecycle;
 mod likeness;
+mod models;
 mod reset;
 mod surface;
 mod teardown;

@@ -1,4 +1,4 @@
-//! `models build`: a SavedModel of a catalogue entry.
+//! `models build`: a model of the catalogue as a SavedModel.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -7,20 +7,33 @@ use serde_json::json;
 
 use crate::cli::Output;
 use crate::cli::context::Context;
-use crate::doctor::{Failure, Reason};
-use crate::models::synthetic;
+use crate::cli::model_options::DownloadOptions;
+use crate::cli::session::runtime;
+use crate::doctor::Failure;
+use crate::models::built::VERSION;
+use crate::models::catalogue::Entry;
+use crate::models::weights::{self, Decision, Origin, Reachability, WeightsChoice};
 use crate::ui::{duration, thousands};
 
-/// Builds a model of the catalogue with synthetic weights, as the version directory DIRECTORY/1
+/// Builds a model of the catalogue, as the version directory DIRECTORY/1
 ///
-/// The files are the same on every machine, and their SHA-256 is checked before they get their name.
+/// Synthetic weights are the same on every machine, and their SHA-256 is checked before they get their name.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  canary-lab models build resnet50 /tmp/resnet50")]
+#[command(after_help = "\
+Examples:
+  canary-lab models build resnet50 /tmp/resnet50
+  canary-lab models build resnet50 /tmp/resnet50 --weights resnet50_weights_tf_dim_ordering_tf_kernels.h5")]
 pub(super) struct Args {
     /// The name in the catalogue
     model: String,
     /// The directory that gets the version directory; it is created
     directory: PathBuf,
+    /// Where weights come from: auto (pretrained if they can be downloaded, else synthetic), pretrained, synthetic, a
+    /// Keras .h5 file, or a folder with .h5 files or SavedModels
+    #[arg(long, value_name = "WEIGHTS", default_value = "auto")]
+    weights: WeightsChoice,
+    #[command(flatten)]
+    downloads: DownloadOptions,
     /// Do not compare the files with the catalogue's digests; for new calibration constants
     #[arg(long, hide = true)]
     unchecked: bool,
@@ -28,26 +41,32 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     let catalogue = super::catalogue()?;
-    let entry = super::entry_named(&catalogue, &args.model)?;
-    let expected = if args.unchecked { Vec::new() } else { entry.synthetic_files() };
+    let mut entry = super::entry_named(&catalogue, &args.model)?.clone();
     let start = Instant::now();
-    let built = synthetic::build(entry.network, &args.directory, &expected, &mut |_| {}).map_err(|error| {
-        Failure::new(Reason::ModelNotBuilt, format!("{} was not built", args.model)).observed(error.to_string())
-    })?;
-    let directory = args.directory.join(synthetic::VERSION);
+    let decision = decide(args, &entry, context)?;
+    if args.unchecked {
+        entry.sources.clear();
+    }
+    let built = weights::make(&entry, &decision, &args.directory, &mut |_| {})?;
+    let directory = args.directory.join(VERSION);
     if context.output == Output::Json {
         let files =
             built.files.iter().map(|file| json!({"name": file.name, "bytes": file.bytes, "sha256": file.sha256_hex()}));
         return context.say_json(&json!({
-            "model": args.model, "directory": directory, "weights": "synthetic", "parameters": built.parameters,
-            "bytes": built.bytes, "files": files.collect::<Vec<_>>(), "seconds": start.elapsed().as_secs_f64(),
+            "model": args.model, "directory": directory, "weights": decision.origin.word(), "origin": decision.origin,
+            "parameters": built.parameters, "bytes": built.bytes, "files": files.collect::<Vec<_>>(),
+            "seconds": start.elapsed().as_secs_f64(),
         }));
     }
+    if let Origin::Synthetic { because: Some(because) } = &decision.origin {
+        context.remark(&format!("pretrained weights were not to be had: {because}"))?;
+    }
     context.remark(&format!(
-        "{} with synthetic weights in {}: {} parameters, {:.1} MB, {}",
+        "{} with {} in {}: {} parameters, {:.1} MB, {}",
         args.model,
+        decision.origin,
         directory.display(),
-        thousands(built.parameters as u64),
+        thousands(built.parameters),
         built.bytes as f64 / 1e6,
         duration(start.elapsed())
     ))?;
@@ -55,4 +74,23 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
         context.say(&format!("{}  {}", file.sha256_hex(), file.name))?;
     }
     Ok(())
+}
+
+fn decide(args: &Args, entry: &Entry, context: &Context) -> Result<Decision, Failure> {
+    if let WeightsChoice::File(path) = &args.weights {
+        weights::require_fit(path, &[entry.network])?;
+    }
+    let choices = args.downloads.choices(context);
+    // A folder of downloads is needed only where something is downloaded; without a home it lies beside the model.
+    let store = match context.home() {
+        Ok(home) => choices.store(&home),
+        Err(_) => weights::Store::new(args.directory.join(".downloads"), choices.mirror.as_deref()),
+    };
+    let runtime = runtime()?;
+    let mut network = Reachability::default();
+    let mut silent = |_| {};
+    let decided = weights::decide(&args.model, entry, &args.weights, None, &store, &mut network, &mut silent);
+    let decided = runtime.block_on(decided);
+    runtime.shutdown_background();
+    Ok(decided?)
 }

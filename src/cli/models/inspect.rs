@@ -6,17 +6,18 @@ use crate::cli::Output;
 use crate::cli::context::Context;
 use crate::doctor::Failure;
 use crate::models::inspection::{Inspection, inspect};
+use crate::models::place::version_directory;
 use crate::ui::{plural, thousands};
 
 /// Shows a SavedModel's signatures, ops and variables, and whether tensorflow/serving:2.5.1 loads it
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The version directory, which holds saved_model.pb
+    /// The version directory, or the one above it
     directory: PathBuf,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
-    let found = inspect(&args.directory).map_err(|error| super::unreadable(&error))?;
+    let found = inspect(&version_directory(&args.directory)?)?;
     if context.output == Output::Json {
         return context.say_json(&found);
     }

@@ -3,14 +3,13 @@
 mod build;
 mod inspect;
 mod list;
+mod place;
 mod predict;
 mod verify;
 
 use super::context::Context;
 use crate::doctor::{Failure, Reason};
 use crate::models::catalogue::{Catalogue, Entry};
-use crate::models::network::Network;
-use crate::savedmodel::SavedModelError;
 
 /// Builds, checks and asks SavedModels, without a cluster
 #[derive(Debug, clap::Args)]
@@ -25,6 +24,7 @@ enum Command {
     Build(build::Args),
     Verify(verify::Args),
     Inspect(inspect::Args),
+    Place(place::Args),
     Predict(predict::Args),
 }
 
@@ -34,6 +34,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
         Command::Build(args) => build::run(args, context),
         Command::Verify(args) => verify::run(args, context),
         Command::Inspect(args) => inspect::run(args, context),
+        Command::Place(args) => place::run(args, context),
         Command::Predict(args) => predict::run(args, context),
     }
 }
@@ -44,15 +45,9 @@ fn catalogue() -> Result<Catalogue, Failure> {
 
 /// The entry that a name on the command line means.
 fn entry_named<'a>(catalogue: &'a Catalogue, name: &str) -> Result<&'a Entry, Failure> {
-    catalogue.entries.iter().find(|entry| entry.network.id() == name).ok_or_else(|| {
-        let known: Vec<&str> = Network::ALL.iter().map(|network| network.id()).collect();
-        Failure::new(Reason::ModelNotBuilt, format!("there is no model {name} in the catalogue"))
+    catalogue.entry(name).ok_or_else(|| {
+        let known: Vec<&str> = catalogue.entries.iter().map(|entry| entry.name.as_str()).collect();
+        Failure::new(Reason::ModelUnknown, format!("there is no model {name} in the catalogue"))
             .observed(format!("the catalogue has {}", known.join(", ")))
-            .because("the name is not one of the catalogue's")
-            .then("canary-lab models list", "shows the catalogue")
     })
-}
-
-fn unreadable(error: &SavedModelError) -> Failure {
-    Failure::new(Reason::ModelDamaged, "the SavedModel cannot be read").observed(error.to_string())
 }

@@ -6,50 +6,48 @@ use serde_json::json;
 
 use crate::cli::Output;
 use crate::cli::context::Context;
-use crate::doctor::{Failure, Reason};
-use crate::models::picture;
-use crate::models::prediction::{Classifier, PredictionError, top};
+use crate::cli::payload::read_picture;
+use crate::doctor::Failure;
+use crate::models::labels::Labels;
+use crate::models::place::version_directory;
+use crate::models::prediction::{Classifier, top};
 
 /// Asks a SavedModel about a picture, without a server
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The picture goes in as it is, neither resized nor scaled, as the lab's requests do.")]
+#[command(
+    after_help = "The picture goes in as it is, neither resized nor scaled, as the lab's requests do. The labels are those of\nImageNet; with synthetic weights they mean nothing."
+)]
 pub(super) struct Args {
-    /// The version directory, which holds saved_model.pb
+    /// The version directory, or the one above it
     directory: PathBuf,
     /// A JPEG or PNG, or `portrait` or `small` for the ones that canary-lab carries
     picture: PathBuf,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
-    let picture = match args.picture.to_str() {
-        Some("portrait") if !args.picture.exists() => picture::portrait(),
-        Some("small") if !args.picture.exists() => picture::small(),
-        _ => {
-            let failed = |reason: String| {
-                Failure::new(Reason::PictureUnreadable, format!("{} cannot be used", args.picture.display()))
-                    .observed(reason)
-            };
-            let bytes = std::fs::read(&args.picture).map_err(|error| failed(error.to_string()))?;
-            picture::decode(&bytes).map_err(|error| failed(error.to_string()))?
-        }
+    let picture = read_picture(&args.picture)?;
+    let directory = version_directory(&args.directory)?;
+    let named = |error| {
+        let mut failure = Failure::from(error);
+        failure.headline = format!("{} gives no answer", directory.display());
+        failure.then(format!("canary-lab models inspect {}", directory.display()), "shows what the model is made of")
     };
-    let failed = |error: PredictionError| {
-        Failure::new(Reason::ModelDamaged, format!("{} gives no answer", args.directory.display()))
-            .observed(error.to_string())
-            .because("the model is damaged, or it is not one that takes a picture and scores classes")
-            .then("canary-lab models inspect DIRECTORY", "shows what the model is made of")
-    };
-    let scores = Classifier::load(&args.directory).and_then(|model| model.answer(&picture)).map_err(failed)?;
+    let scores = Classifier::load(&directory).and_then(|model| model.answer(&picture)).map_err(named)?;
+    let labels = Labels::for_outputs(scores.len());
+    let label = |class: usize| labels.and_then(|labels| labels.of(class));
     let best = top(&scores, 10);
     if context.output == Output::Json {
+        let labels: Vec<_> = best.iter().map(|class| label(*class)).collect();
         return context.say_json(&json!({
             "picture": {"width": picture.width, "height": picture.height},
-            "top_10": best, "probabilities": scores,
+            "top_10": best, "labels": labels, "probabilities": scores,
         }));
     }
-    context.say("CLASS  PROBABILITY")?;
+    let heading = if labels.is_some() { "CLASS  PROBABILITY  LABEL" } else { "CLASS  PROBABILITY" };
+    context.say(heading)?;
     for class in best {
-        context.say(&format!("{class:>5}  {:.6}", scores[class]))?;
+        let names = label(class).map_or("", |label| label.names);
+        context.say(format!("{class:>5}     {:.6}  {names}", scores[class]).trim_end())?;
     }
     Ok(())
 }
