@@ -250,6 +250,8 @@ impl Downloader {
             received,
             detail: innermost(&error),
         };
+        // What is left to come, which reading changes.
+        let length = response.content_length();
         // The first bytes are looked at before anything on disk is touched: a login page must not cost what an earlier
         // attempt has brought.
         let mut next = match tokio::time::timeout(stall, response.chunk()).await {
@@ -260,7 +262,7 @@ impl Downloader {
         if !resumed && (is_web_page(&response) || looks_like_a_page(begin)) {
             return Err(DownloadError::WebPage { url: url.to_owned(), excerpt: excerpt(begin) });
         }
-        let announced = response.content_length().map(|length| length + received);
+        let announced = length.map(|length| length + received);
         if let (Some(expected), Some(found)) = (download.size, announced)
             && expected != found
         {
