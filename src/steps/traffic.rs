@@ -6,8 +6,9 @@ use super::predict::explain_errors;
 use super::{Seen, World, settle};
 use crate::doctor::{Failure, Reason};
 use crate::lab::Traffic;
+use crate::stats::{Sample, clopper_pearson, two_sided_p};
 use crate::traffic::{Cause, Figures, Plan, Sampler, Tally, Verdict, Wanted, judge as verdict_on, rules};
-use crate::ui::thousands;
+use crate::ui::{Share, Shares, thousands};
 
 pub(super) async fn judge(spec: &Traffic, world: &World<'_>) -> Result<Seen, Failure> {
     let asking = world.asking(world.lab.spec.request.sample_picture).await?;
@@ -25,7 +26,7 @@ pub(super) async fn judge(spec: &Traffic, world: &World<'_>) -> Result<Seen, Fai
     let mut tallies = Vec::new();
     loop {
         let take = sampler.take(&question, Plan::of(spec.requests), |tally| {
-            world.progress.awaiting(awaited.clone(), Some(counts(tally)));
+            world.progress.sampling(awaited.clone(), counts(tally), shares(spec, tally));
         });
         let tally = take.await;
         let verdict = verdict_on(&wanted, &tally, spec.requests);
@@ -52,6 +53,24 @@ fn wanted(spec: &Traffic) -> Wanted {
         Some((version, _)) => Wanted::Only(version.clone()),
         None => Wanted::Split(spec.shares.clone()),
     }
+}
+
+/// The division so far, with its interval and p, for whoever watches.
+fn shares(spec: &Traffic, tally: &Tally) -> Shares {
+    let mut wanted: Vec<(&String, u32)> = spec.shares.iter().map(|(name, percent)| (name, *percent)).collect();
+    wanted.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    let part = |(name, percent): &(&String, u32)| Share {
+        name: (*name).clone(),
+        count: tally.of(name),
+        wanted: Some(f64::from(*percent) / 100.0),
+    };
+    let verdict = wanted.first().map(|(name, percent)| {
+        let sample = Sample { hits: tally.of(name), size: tally.answered() };
+        let (low, high) = clopper_pearson(sample, rules::CONFIDENCE);
+        let p = two_sided_p(sample, f64::from(*percent) / 100.0);
+        format!("95 % interval {:.1}–{:.1} %   p {p:.2}", low * 100.0, high * 100.0)
+    });
+    Shares { parts: wanted.iter().map(part).collect(), of: spec.requests, verdict: verdict.unwrap_or_default() }
 }
 
 fn header_text(spec: &Traffic) -> String {

@@ -19,7 +19,9 @@ pub fn show_failure(
     user_home: Option<&Path>,
 ) -> io::Result<()> {
     writeln!(out)?;
-    labelled(out, "reason", &[format!("{} (exit {})", failure.reason.id(), failure.exit_code())], paint, width)?;
+    let case = failure.situation.map(|situation| format!(", {}", situation.id())).unwrap_or_default();
+    let reason = format!("{} (exit {}){case}", failure.reason.id(), failure.exit_code());
+    labelled(out, "reason", &[reason], paint, width)?;
     labelled(out, "observed", &failure.observed, paint, width)?;
     labelled(out, "cause", &[failure.cause_text().to_owned()], paint, width)?;
     if let Some(evidence) = &failure.evidence {

@@ -3,7 +3,7 @@
 use super::io::{Environment, Terminal};
 
 /// Whether output is coloured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Paint {
     colour: bool,
 }
@@ -24,6 +24,8 @@ pub enum Mark {
 impl Paint {
     /// No colour at all.
     pub const PLAIN: Self = Self { colour: false };
+    /// Colour, whatever the stream is.
+    pub const COLOUR: Self = Self { colour: true };
 
     /// Colour for a stream that is a terminal (or when CLICOLOR_FORCE asks for it), unless NO_COLOR is set or the terminal is dumb.
     pub fn for_stream(is_terminal: bool, environment: &Environment) -> Self {
@@ -64,6 +66,21 @@ impl Paint {
     /// A command or a path to paste.
     pub fn command(self, text: &str) -> String {
         self.wrap("36", text)
+    }
+
+    /// Something that was added, or is well.
+    pub fn added(self, text: &str) -> String {
+        self.wrap("32", text)
+    }
+
+    /// Something that was removed, or is wrong.
+    pub fn removed(self, text: &str) -> String {
+        self.wrap("31", text)
+    }
+
+    /// Something to act upon.
+    pub fn notable(self, text: &str) -> String {
+        self.wrap("33", text)
     }
 
     /// The coloured sign of `mark`.

@@ -3,6 +3,9 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::bars::Shares;
 use super::paint::{Mark, Paint};
 use super::words::{duration, wrap};
 
@@ -16,6 +19,8 @@ pub struct LiveNote {
     pub awaited: String,
     /// What was seen last.
     pub seen: Option<String>,
+    /// The division of a sample so far, while one is taken.
+    pub shares: Option<Shares>,
 }
 
 /// Draws stages. `out` gets the results, `live` (a terminal's standard error) the line that comes and goes.
@@ -26,6 +31,7 @@ pub struct Screen<'a> {
     width: usize,
     drawn: bool,
     current: Option<Current>,
+    listener: Option<UnboundedSender<LiveNote>>,
 }
 
 struct Current {
@@ -37,7 +43,14 @@ struct Current {
 impl<'a> Screen<'a> {
     /// A screen of `width` columns; without `live` it only ever appends lines.
     pub fn new(out: &'a mut dyn Write, live: Option<&'a mut dyn Write>, paint: Paint, width: usize) -> Self {
-        Self { out, live, paint, width, drawn: false, current: None }
+        Self { out, live, paint, width, drawn: false, current: None, listener: None }
+    }
+
+    /// Hands every note to `listener` as well, for whoever draws them in another way.
+    #[must_use]
+    pub fn told_to(mut self, listener: UnboundedSender<LiveNote>) -> Self {
+        self.listener = Some(listener);
+        self
     }
 
     /// A line of its own.
@@ -49,13 +62,20 @@ impl<'a> Screen<'a> {
 
     /// A stage starts to work; `typical` is how long it usually takes.
     pub fn begin(&mut self, awaited: impl Into<String>, typical: Option<Duration>) -> io::Result<()> {
-        self.current =
-            Some(Current { note: LiveNote { awaited: awaited.into(), seen: None }, since: Instant::now(), typical });
+        self.current = Some(Current {
+            note: LiveNote { awaited: awaited.into(), ..LiveNote::default() },
+            since: Instant::now(),
+            typical,
+        });
         self.tick()
     }
 
     /// Something new is awaited or was seen.
     pub fn note(&mut self, note: LiveNote) -> io::Result<()> {
+        if let Some(listener) = &self.listener {
+            // Whoever has gone needs no notes.
+            let _ = listener.send(note.clone());
+        }
         if let Some(current) = &mut self.current {
             current.note = note;
         }
@@ -175,7 +195,9 @@ mod tests {
         let (mut out, mut live) = (Vec::new(), Vec::new());
         let mut screen = Screen::new(&mut out, Some(&mut live), Paint::PLAIN, 80);
         screen.begin("waiting for Deployment x", Some(Duration::from_secs(2))).unwrap();
-        screen.note(LiveNote { awaited: "waiting for Deployment x".into(), seen: Some("0/1 ready".into()) }).unwrap();
+        screen
+            .note(LiveNote { awaited: "waiting for Deployment x".into(), seen: Some("0/1 ready".into()), shares: None })
+            .unwrap();
         drop(screen);
         let live = String::from_utf8(live).unwrap();
         assert!(live.contains("waiting for Deployment x · 0.0s of ~2.0s · 0/1 ready"), "{live}");
