@@ -14,6 +14,7 @@ macro_rules! embedded {
 /// The lab's own files, by their path in the project.
 const LAB_FILES: &[(&str, &str)] = embedded![
     "lab/tensorflow-canary/lab.yaml",
+    "lab/tensorflow-canary/guide.yaml",
     "manifests/configmap-resnet50.yaml",
     "manifests/deployment-resnet50.yaml",
     "manifests/service.yaml",

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::builtin::Source;
 use super::error::{LabError, nearest};
+use super::guide::Guide;
 use super::manifest::Manifest;
 use super::schema::{LabSpec, StageSpec, StepSpec};
 use crate::models::catalogue::Catalogue;
@@ -21,6 +22,8 @@ pub struct Lab {
     pub catalogue: Catalogue,
     /// The manifests that its steps name, by file.
     pub manifests: BTreeMap<String, Manifest>,
+    /// The texts for somebody who walks through it; empty if the lab names none.
+    pub guide: Guide,
 }
 
 impl Lab {
@@ -36,7 +39,8 @@ impl Lab {
             let (shown, contents) = source.read(&format!("{}/{}", spec.manifests, apply.manifest))?;
             manifests.insert(apply.manifest.clone(), Manifest::parse(&apply.manifest, &shown, contents)?);
         }
-        Ok(Self { spec, catalogue, manifests })
+        let guide = guide(&spec, source)?;
+        Ok(Self { spec, catalogue, manifests, guide })
     }
 
     /// The position of a stage, from 0.
@@ -94,6 +98,23 @@ fn catalogue(source: &Source, spec: &LabSpec, file: &str, text: &str) -> Result<
         }
     }
     Ok(catalogue)
+}
+
+/// Reads the guide that the lab names.
+fn guide(spec: &LabSpec, source: &Source) -> Result<Guide, LabError> {
+    let Some(relative) = &spec.guide else { return Ok(Guide::default()) };
+    let (file, text) = source.read(relative)?;
+    let guide: Guide = yaml::parse(&file, &text)?;
+    if guide.version != SCHEMA {
+        let message =
+            format!("version {} of the guide is not known; this canary-lab reads version {SCHEMA}", guide.version);
+        return Err(LabError::about(&file, &text, "version:", message));
+    }
+    let ids: Vec<&str> = spec.stages.iter().map(|stage| stage.id.as_str()).collect();
+    match guide.fault(&ids) {
+        Some((place, message)) => Err(LabError::about(&file, &text, &place, message)),
+        None => Ok(guide),
+    }
 }
 
 fn check(spec: &LabSpec, file: &str, text: &str) -> Result<(), LabError> {
@@ -159,6 +180,8 @@ mod tests {
         let text = std::fs::read_to_string(project().join("lab/tensorflow-canary/lab.yaml")).unwrap();
         assert!(text.contains(from), "{from}");
         let text = text.replacen(from, to, 1).replace("../../", &format!("{}/", project().display()));
+        let guide = project().join("lab/tensorflow-canary/guide.yaml");
+        let text = text.replace("guide: guide.yaml", &format!("guide: {}", guide.display()));
         std::fs::write(directory.path().join("lab.yaml"), text).unwrap();
         Lab::load(&Source::Directory(directory.path().to_path_buf()))
     }

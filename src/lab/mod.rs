@@ -6,12 +6,14 @@
 
 mod builtin;
 mod error;
+mod guide;
 mod loading;
 mod manifest;
 mod schema;
 
 pub use builtin::{Source, builtin_files};
 pub use error::LabError;
+pub use guide::{Guide, Onward, Question, StageGuide};
 pub use loading::Lab;
 pub use manifest::{Manifest, ManifestKey};
 pub use schema::{

@@ -20,6 +20,9 @@ pub struct LabSpec {
     /// The folder of the model catalogue, relative to the lab's file; without it the one that the program carries.
     #[serde(default)]
     pub catalogue: Option<String>,
+    /// The file of the guide's texts, relative to the lab's file.
+    #[serde(default)]
+    pub guide: Option<String>,
     /// The models by name; a name is also the version that answers are told apart by.
     pub models: BTreeMap<String, ModelSpec>,
     /// Where requests enter.
