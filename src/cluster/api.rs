@@ -262,6 +262,21 @@ impl Api {
         self.resources.lock().await.insert(gvk.clone(), resource);
     }
 
+    /// The last `lines` lines that a container wrote; of its life before this one if `previous`.
+    pub async fn log(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        previous: bool,
+        lines: u32,
+    ) -> Result<String, ApiError> {
+        let uri = format!(
+            "/api/v1/namespaces/{namespace}/pods/{pod}/log?container={container}&previous={previous}&tailLines={lines}"
+        );
+        patiently(self.client.request_text(request("GET", &uri, None, None)?)).await
+    }
+
     async fn resource(&self, gvk: &Gvk) -> Result<Resource, ApiError> {
         let mut resources = self.resources.lock().await;
         if let Some(resource) = resources.get(gvk) {

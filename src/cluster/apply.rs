@@ -9,6 +9,9 @@ use crate::objects::merge::Patch;
 /// The field manager under which kubectl applies, so that kubectl and the lab see each other's changes as their own.
 pub(super) const MANAGER: &str = "kubectl-client-side-apply";
 
+/// The same manager, for a request that the server answers as if it had done it.
+const DRY_RUN: &str = "kubectl-client-side-apply&dryRun=All";
+
 /// What an apply did; each carries the object as it is now.
 #[derive(Debug, Clone)]
 #[must_use]
@@ -38,7 +41,31 @@ pub enum Comparison {
     },
 }
 
+/// What an apply would make of an object, by the server's own word.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// The object as it is; none when it is not there.
+    pub live: Option<Value>,
+    /// The object as it would be, with every default.
+    pub merged: Value,
+}
+
 impl Api {
+    /// Asks the server what an apply would make of the object; nothing is changed.
+    pub async fn preview(&self, manifest: &Value) -> Result<Preview, ApiError> {
+        let reference = reference(manifest)?;
+        let Some(live) = self.get(&reference).await? else {
+            let merged = self.create(&annotated(manifest), DRY_RUN).await?;
+            return Ok(Preview { live: None, merged });
+        };
+        let patch = patch_for(&reference, manifest, &live)?;
+        if patch.is_empty() {
+            return Ok(Preview { merged: live.clone(), live: Some(live) });
+        }
+        let merged = self.patch(&reference, patch.content_type.media_type(), &patch.body, DRY_RUN).await?;
+        Ok(Preview { live: Some(live), merged })
+    }
+
     /// Makes the object what the manifest says, as `kubectl apply` would.
     pub async fn apply(&self, manifest: &Value) -> Result<Applied, ApiError> {
         let reference = reference(manifest)?;

@@ -13,7 +13,7 @@ mod removal;
 mod survey;
 
 pub use api::{Api, ApiError, ObjectRef, Watched};
-pub use apply::{Applied, Comparison};
+pub use apply::{Applied, Comparison, Preview};
 pub use provider::{ClusterChoice, ClusterError, Gate, MeshStanding, Provider, RouteVersion, Standing};
 pub use removal::Removal;
 pub use survey::Kind;

@@ -238,12 +238,12 @@ impl Engine<'_> {
     }
 
     /// How long the stage took when it last had to be worked on, else what the lab says.
-    fn typical(&self, stage: &StageSpec) -> Option<Duration> {
+    pub(super) fn typical(&self, stage: &StageSpec) -> Option<Duration> {
         let measured = self.state.stages.get(&stage.id).and_then(|record| record.took_ms).map(Duration::from_millis);
         measured.or(stage.typical_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
     }
 
-    async fn stage(
+    pub(super) async fn stage(
         &mut self,
         mode: Mode,
         position: usize,
@@ -259,6 +259,12 @@ impl Engine<'_> {
         }
         let mut work = StageWork::default();
         let done = self.steps(mode, position, stage, memory, &mut work, screen, interrupt).await;
+        let done = match done {
+            Err(failure) if failure.reason != Reason::Interrupted => {
+                Err(steps::with_cause(failure, &self.surroundings(position, memory, Progress::silent())).await)
+            }
+            done => done,
+        };
         let took = begun.elapsed();
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         if let Err(failure) = &done

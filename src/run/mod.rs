@@ -6,6 +6,7 @@
 //! [`Engine::reset`] takes back what later stages made and proves what stands then; [`Teardown`] takes everything away;
 //! [`Bundle`] packs what explains a failure before any of it goes.
 
+mod alone;
 mod bundle;
 mod engine;
 mod event;

@@ -6,6 +6,7 @@ use super::model::{Record, entry_of};
 use super::{Seen, World, picture, routes, settle};
 use crate::doctor::{Failure, Reason};
 use crate::lab::Predict;
+use crate::models::labels::Labels;
 use crate::models::published::{Comparison, compare};
 use crate::objects::meta;
 use crate::traffic::{Answer, AskError, Who, parse_predictions, top_classes};
@@ -64,6 +65,10 @@ pub(super) async fn judge(spec: &Predict, world: &World<'_>) -> Result<Seen, Fai
         "url": format!("{}{}", ingress.url(), asking.question.path), "status": 200, "seconds": answer.elapsed.as_secs_f64(),
         "bytes_sent": asking.question.body.len(), "classes": probabilities.len(), "top": top, "answered_by": name,
         "largest_difference": difference, "headers": spec.headers, "published": published.comparison,
+        "labels": Labels::for_outputs(probabilities.len()).map(|labels| {
+            top.iter().map(|class| labels.of(*class).map(|label| label.names)).collect::<Vec<_>>()
+        }),
+        "probabilities": top.iter().map(|class| probabilities[*class]).collect::<Vec<_>>(),
     });
     Ok(Seen::new(text, facts))
 }
