@@ -6,8 +6,8 @@
 //! | floor | rooms |
 //! |---|---|
 //! | entry | [`cli`] |
-//! | lab | [`lab`], [`mod@run`], [`steps`], [`state`] |
-//! | world | [`cluster`], [`istio`], [`doctor`], [`models`], [`traffic`] |
+//! | lab | [`lab`], [`mod@run`], [`steps`], [`state`], [`walk`], [`report`] |
+//! | world | [`cluster`], [`istio`], [`doctor`], [`hints`], [`models`], [`traffic`] |
 //! | box | [`embedded`], [`gateway`], [`serving`] |
 //! | ground | [`objects`], [`routing`], [`savedmodel`], [`inference`], [`stats`], [`ui`], [`yaml`], [`process`], [`download`], [`cause`] |
 //!
@@ -20,12 +20,14 @@ pub mod doctor;
 pub mod download;
 pub mod embedded;
 pub mod gateway;
+pub mod hints;
 pub mod inference;
 pub mod istio;
 pub mod lab;
 pub mod models;
 pub mod objects;
 pub mod process;
+pub mod report;
 pub mod routing;
 pub mod run;
 pub mod savedmodel;
@@ -35,6 +37,7 @@ pub mod stats;
 pub mod steps;
 pub mod traffic;
 pub mod ui;
+pub mod walk;
 pub mod yaml;
 
 #[cfg(test)]

@@ -36,6 +36,13 @@ impl Context {
         self.home_flag.as_ref().map(|path| format!(" --home {}", quoted(path))).unwrap_or_default()
     }
 
+    /// Like [`Context::home_words`], with ` --lab DIR` as well, for commands that look at the lab's data.
+    pub(super) fn flag_words(&self) -> String {
+        let quoted = |path: &PathBuf| shell_quoted(&path.display().to_string());
+        let lab = self.lab_flag.as_ref().map(|path| format!(" --lab {}", quoted(path))).unwrap_or_default();
+        self.home_words() + &lab
+    }
+
     /// The lab that `--lab` names, else the built-in one.
     pub(super) fn lab(&self) -> Result<Lab, Failure> {
         let source = self.lab_flag.clone().map_or(Source::Builtin, Source::Directory);
@@ -84,7 +91,7 @@ impl Context {
             let object = json!({"failure": {
                 "reason": failure.reason, "exit": failure.exit_code(), "headline": failure.headline,
                 "observed": failure.observed, "cause": failure.cause_text(), "evidence": failure.evidence,
-                "next": failure.next_steps(),
+                "next": failure.next_steps(), "situation": failure.situation,
             }});
             // Nothing is left to be told where even the streams are gone.
             let _ = self.say_json(&object);

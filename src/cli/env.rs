@@ -39,7 +39,18 @@ pub(super) fn variables(context: &Context) -> Result<Vec<(&'static str, String)>
         ("CANARY_LAB_WORK", home.work().display().to_string()),
         ("KUBECONFIG", provider.kubeconfig().display().to_string()),
     ];
+    // The words of the lab's own commands must work as they are shown, wherever the program lies.
+    if which::which("canary-lab").is_err()
+        && let Some(folder) = context.io.executable.parent()
+    {
+        let known = context.io.environment.text("PATH").map(|path| format!(":{path}")).unwrap_or_default();
+        variables.push(("PATH", format!("{}{known}", folder.display())));
+    }
     let (ingress, direct) = runtime()?.block_on(async {
+        // Before the cluster stage there is nothing to ask; the variables that do not depend on it help already.
+        if !provider.kubeconfig().exists() {
+            return Ok((None, provider.direct_addresses().await?));
+        }
         let api = Api::connect(provider.kubeconfig()).await?;
         let ingress = ingress_of(&api, &lab).await.ok().map(|address| address.ingress);
         Ok::<_, Failure>((ingress, provider.direct_addresses().await?))

@@ -12,6 +12,7 @@ mod diagnose;
 mod doctor;
 mod down;
 mod env;
+mod explain;
 mod export;
 mod ls;
 mod model_options;
@@ -20,6 +21,7 @@ mod models;
 mod payload;
 mod prefetch;
 mod proxy;
+mod report;
 mod request;
 mod reset;
 mod session;
@@ -28,6 +30,7 @@ mod status;
 mod tunnel;
 mod up;
 mod verify;
+mod walk;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -45,13 +48,12 @@ use context::Context;
     name = "canary-lab",
     version,
     propagate_version = false,
-    subcommand_required = true,
-    arg_required_else_help = true,
     disable_help_subcommand = false,
     max_term_width = 110
 )]
 #[command(after_help = "\
 Start here:
+  canary-lab walk                         read, do, and see it verified, stage by stage
   canary-lab up                           the whole lab, every outcome proven
   eval \"$(canary-lab env)\"                kubectl, curl and Python of this terminal find the lab
   canary-lab down                         takes it away again
@@ -71,8 +73,9 @@ struct Cli {
     #[arg(long, global = true, value_enum, default_value_t = Output::Human, value_name = "FORMAT")]
     output: Output,
 
+    /// Without one, a terminal gets `walk`, and everything else this help
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 /// What standard output gets.
@@ -86,15 +89,18 @@ pub(crate) enum Output {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Walk(walk::Args),
     Up(up::Args),
     Status(status::Args),
     Verify(verify::Args),
     Request(request::Args),
+    Explain(explain::Args),
     Payload(payload::Args),
     Env(env::Args),
     Shell(shell::Args),
     Tunnel(tunnel::Args),
     Doctor(doctor::Args),
+    Report(report::Args),
     Ls(ls::Args),
     Export(export::Args),
     Reset(reset::Args),
@@ -118,21 +124,27 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, mut io: Io) -> u8 {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &mut io),
     };
-    if let Command::ModelServer(args) = &cli.command {
-        return model_server::run(args, &mut io);
-    }
+    let command = match cli.command {
+        Some(Command::ModelServer(args)) => return model_server::run(&args, &mut io),
+        Some(command) => command,
+        None if walk::is_possible(&io) => Command::Walk(walk::Args::default()),
+        None => return help(&mut io),
+    };
     let output = cli.output;
     let mut context = Context::new(io, cli.home, cli.lab, output);
-    let done = match cli.command {
+    let done = match command {
+        Command::Walk(args) => walk::run(&args, &mut context),
         Command::Up(args) => up::run(&args, &mut context),
         Command::Status(args) => status::run(&args, &mut context),
         Command::Verify(args) => verify::run(&args, &mut context),
         Command::Request(args) => request::run(&args, &mut context),
+        Command::Explain(args) => explain::run(&args, &mut context),
         Command::Payload(args) => payload::run(&args, &mut context),
         Command::Env(args) => env::run(&args, &mut context),
         Command::Shell(args) => shell::run(&args, &mut context),
         Command::Tunnel(args) => tunnel::run(&args, &mut context),
         Command::Doctor(args) => doctor::run(&args, &mut context),
+        Command::Report(args) => report::run(&args, &mut context),
         Command::Ls(args) => ls::run(&args, &mut context),
         Command::Export(args) => export::run(&args, &mut context),
         Command::Reset(args) => reset::run(&args, &mut context),
@@ -162,6 +174,13 @@ fn finish(done: Result<(), Failure>, context: &mut Context) -> u8 {
             failure.exit_code()
         }
     }
+}
+
+/// The help, for somebody who asked for nothing where no screen can be shown.
+fn help(io: &mut Io) -> u8 {
+    let text = Cli::command().render_long_help();
+    let _ = write!(io.stdout, "{text}").and_then(|()| io.stdout.flush());
+    0
 }
 
 /// Help and version go to standard output with code 0, mistakes to standard error with code 2.

@@ -93,6 +93,8 @@ fn finish(context: &mut Context, session: &Session, summary: &Summary, until: us
     let mut lines = vec![("Use it", format!("eval \"$(canary-lab{home_flag} env)\"; kubectl get pods -n tf-serving"))];
     if whole {
         lines.push(("Ask it", format!("canary-lab{home_flag} request --header user-group=canary")));
+        lines.push(("Learn it", format!("canary-lab{home_flag} walk")));
+        lines.push(("Report", format!("canary-lab{home_flag} report --open")));
     } else {
         lines.push(("Go on", format!("canary-lab{home_flag} up")));
     }

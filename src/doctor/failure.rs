@@ -6,6 +6,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::reasons::Reason;
+use super::situations::Situation;
 
 /// One thing that a person can do about a failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,12 +33,23 @@ pub struct Failure {
     pub next: Vec<Next>,
     /// The file that keeps what was seen.
     pub evidence: Option<PathBuf>,
+    /// Which case of the reason it is, when that was recognised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub situation: Option<Situation>,
 }
 
 impl Failure {
     /// A failure with the table's cause and commands.
     pub fn new(reason: Reason, headline: impl Into<String>) -> Self {
-        Self { reason, headline: headline.into(), observed: Vec::new(), cause: None, next: Vec::new(), evidence: None }
+        Self {
+            reason,
+            headline: headline.into(),
+            observed: Vec::new(),
+            cause: None,
+            next: Vec::new(),
+            evidence: None,
+            situation: None,
+        }
     }
 
     /// Adds an observation.

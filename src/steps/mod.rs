@@ -8,6 +8,7 @@
 mod asking;
 mod choices;
 mod cluster;
+mod hints;
 mod manifest;
 mod mesh;
 mod model;
@@ -31,6 +32,7 @@ use crate::lab::StepSpec;
 
 pub use asking::Asking;
 pub use choices::{Choices, PictureChoice};
+pub use hints::{facts, hints, look, prediction, with_cause};
 pub use model::{Placed, place as place_model};
 pub use picture::choose as choose_picture;
 pub use undo::{Undo, Undone};

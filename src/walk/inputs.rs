@@ -1,0 +1,85 @@
+//! Everything that the walk reacts to, as one stream: keys, prompts, the cluster, the terminal's size, signals, time.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Interval;
+
+use super::keyboard::{Ask, Heard, Keyboard};
+use super::observer::Observer;
+use crate::cluster::Watched;
+use crate::run::Interrupt;
+
+/// How often elapsed times are drawn anew while something works.
+const TICK: Duration = Duration::from_millis(100);
+
+/// One thing that happened.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// Something was typed, or a prompt was answered.
+    Heard(Heard),
+    /// Something in the cluster changed.
+    Cluster(Box<Watched>),
+    /// The terminal has another size.
+    Resized,
+    /// A signal asks for an end.
+    Signal(&'static str),
+    /// Time went on.
+    Tick,
+}
+
+/// The sources.
+#[derive(Debug)]
+pub(super) struct Inputs {
+    keyboard: Keyboard,
+    observer: Observer,
+    resized: Signal,
+    interrupt: Interrupt,
+    ticks: Interval,
+    /// Whether the keyboard was asked for something that it has not told yet.
+    asked: bool,
+}
+
+impl Inputs {
+    /// Starts to listen.
+    pub(super) fn start(kubeconfig: PathBuf, coloured: bool) -> std::io::Result<Self> {
+        let keyboard = Keyboard::start(coloured)?;
+        Ok(Self {
+            keyboard,
+            observer: Observer::start(kubeconfig),
+            resized: signal(SignalKind::window_change())?,
+            interrupt: Interrupt::listen()?,
+            ticks: tokio::time::interval(TICK),
+            asked: false,
+        })
+    }
+
+    /// Asks for the next key, unless something is asked for already.
+    pub(super) fn key(&mut self) {
+        if !self.asked {
+            self.ask(Ask::Key);
+        }
+    }
+
+    /// Asks for a key or for the answer to a prompt. One thing is asked for at a time; more are answered one by one.
+    pub(super) fn ask(&mut self, ask: Ask) {
+        self.asked = true;
+        self.keyboard.ask(ask);
+    }
+
+    /// What happens next. Keys come before everything else, so that none waits behind a busy cluster.
+    pub(super) async fn next(&mut self) -> Input {
+        tokio::select! {
+            biased;
+            signal = self.interrupt.heard() => Input::Signal(signal),
+            heard = self.keyboard.heard() => {
+                self.asked = false;
+                Input::Heard(heard)
+            }
+            _ = self.resized.recv() => Input::Resized,
+            event = self.observer.next() => Input::Cluster(Box::new(event)),
+            _ = self.ticks.tick() => Input::Tick,
+        }
+    }
+}
