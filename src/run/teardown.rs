@@ -131,7 +131,8 @@ impl Teardown<'_> {
     /// Files and directories of the lab that go; the state goes last but one, the lock last.
     fn ours(&self) -> Vec<PathBuf> {
         let mut paths = vec![self.home.cluster(), self.home.kubeconfig(), self.home.picture()];
-        paths.extend(unchanged_work_files(self.home, &self.state.work_files));
+        let models = self.provider.models_on_node();
+        paths.extend(unchanged_work_files(self.home, &self.state.work_files, self.lab, &models));
         if self.purge {
             paths.extend([self.home.models(), self.home.cache(), self.home.runs()]);
         }

@@ -170,7 +170,7 @@ async fn address_is_gone(api: &Api, namespace: &str, service: &str) -> Result<()
 }
 
 fn remove_work_files(world: &World<'_>, state: &State) -> Result<Undone, Failure> {
-    let paths = unchanged(world.home, &state.work_files);
+    let paths = unchanged(world.home, &state.work_files, world.lab, &world.provider.models_on_node());
     for path in &paths {
         std::fs::remove_file(path)
             .map_err(|source| Failure::from(HomeError::NotWritable { path: path.clone(), source }))?;

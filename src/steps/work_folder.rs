@@ -59,8 +59,18 @@ pub(super) fn apply(world: &World<'_>) -> Result<Change, Failure> {
     Ok(Change { kept_files, ..Change::default() })
 }
 
-/// The files of `written` (name and SHA-256 of what the lab wrote) that still are as they were written.
-pub fn unchanged(home: &Home, written: &BTreeMap<String, String>) -> Vec<PathBuf> {
+/// The lab's files in the work folder that still are as the lab wrote them: by the state's record, or, where that was
+/// lost, by what the lab would write now.
+pub fn unchanged(home: &Home, recorded: &BTreeMap<String, String>, lab: &Lab, models_directory: &Path) -> Vec<PathBuf> {
+    let computed: BTreeMap<String, String>;
+    let written = if recorded.is_empty() && home.work().is_dir() {
+        // A picture that cannot be read any more leaves the request body without a likeness: it stays, and is named.
+        let files = files(lab, home, models_directory).unwrap_or_default().into_iter();
+        computed = files.map(|(name, text)| (name, hex(&Sha256::digest(&text)))).collect();
+        &computed
+    } else {
+        recorded
+    };
     let paths = written.iter().map(|(name, digest)| (home.work().join(name), digest));
     let same =
         paths.filter(|(path, digest)| std::fs::read(path).is_ok_and(|text| hex(&Sha256::digest(text)) == **digest));

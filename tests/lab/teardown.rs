@@ -185,6 +185,20 @@ fn unpacked(path: &std::path::Path) -> std::collections::BTreeMap<String, String
 }
 
 #[test]
+fn a_lost_state_is_no_reason_to_leave_something() {
+    let bench = Bench::new();
+    assert_eq!(bench.tiny(&["up", "--until", "namespace"]).code, 0);
+    fs::write(bench.home().join("state.json"), "{\"format\":\"canary-lab st").unwrap();
+    let down = bench.tiny(&["down", "--purge"]);
+    assert_eq!(down.code, 0, "{down:?}");
+    assert_eq!(processes_of(&bench.home()), [0_u32; 0]);
+    let left: Vec<_> = fs::read_dir(bench.home()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert!(left.len() == 1 && left[0].to_str().unwrap().starts_with("state.json.aside-"), "{left:?}");
+    assert!(down.out.contains("state.json.aside-"), "what is left is named: {}", down.out);
+    fs::remove_file(bench.home().join(&left[0])).unwrap();
+}
+
+#[test]
 fn status_tells_whether_the_cluster_runs() {
     let bench = Bench::new();
     assert_eq!(bench.tiny(&["up", "--until", "cluster"]).code, 0);
