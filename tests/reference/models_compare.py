@@ -6,26 +6,13 @@ times the difference between the TensorFlows, and the ten most likely classes mu
 
 import json
 import pathlib
-import subprocess
 import sys
 
+from compared import FLOOR, ask, difference, top
+
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "data" / "models"
-FLOOR = 1e-5
 # The gap between neighbours of the eleven most likely classes that the calibration guarantees for these pictures.
 GAP = {"portrait": 1e-3, "small": 1e-3, "tutorial": 1e-3}
-
-
-def top(scores, count=10):
-    return sorted(range(len(scores)), key=lambda index: (-scores[index], index))[:count]
-
-
-def difference(one, other):
-    return max(abs(a - b) for a, b in zip(one, other))
-
-
-def ask(program, model, picture):
-    command = [program, "--output", "json", "models", "predict", str(model), str(picture)]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)["probabilities"]
 
 
 def main():

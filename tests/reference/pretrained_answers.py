@@ -10,6 +10,7 @@ import pathlib
 import sys
 
 import keras_networks as networks
+import lab_pictures
 import numpy as np
 import tensorflow as tf
 
@@ -19,7 +20,7 @@ PICTURES = ("portrait", "small", "middle")
 
 
 def make(tag, folder):
-    pictures = networks.pictures()
+    pictures = lab_pictures.pictures()
     answers = {}
     for network, seed in SEEDS.items():
         keras = networks.model(network)
@@ -37,7 +38,7 @@ def make(tag, folder):
 
 
 def ask(folder):
-    pictures = networks.pictures()
+    pictures = lab_pictures.pictures()
     answers = {}
     for directory in sorted((folder / "built").glob("*/1")):
         signature = tf.saved_model.load(str(directory)).signatures["serving_default"]

@@ -5,24 +5,9 @@ Any two may differ by the larger of 1e-5 and three times the difference between 
 
 import json
 import pathlib
-import subprocess
 import sys
 
-FLOOR = 1e-5
-
-
-def top(scores, count=10):
-    return sorted(range(len(scores)), key=lambda index: (-scores[index], index))[:count]
-
-
-def difference(one, other):
-    assert len(one) == len(other) == 1000
-    return max(abs(a - b) for a, b in zip(one, other))
-
-
-def ask(program, model, picture):
-    command = [program, "--output", "json", "models", "predict", str(model), str(picture)]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)["probabilities"]
+from compared import FLOOR, ask, difference, top
 
 
 def main():

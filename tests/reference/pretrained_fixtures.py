@@ -11,8 +11,9 @@ import sys
 import tempfile
 
 import keras_networks as networks
+import lab_pictures
 
-FOLDER = networks.ROOT / "tests" / "data" / "pretrained"
+FOLDER = lab_pictures.ROOT / "tests" / "data" / "pretrained"
 SEEDS = {"tiny-a": 21, "tiny-b": 22}
 # What is saved, by which Keras, under which name.
 FILES = {
@@ -25,7 +26,7 @@ def main():
     FOLDER.mkdir(parents=True, exist_ok=True)
     golden_file = FOLDER / "golden.json"
     golden = json.loads(golden_file.read_text()) if golden_file.exists() else {"files": {}, "answers": {}}
-    pictures = networks.pictures()
+    pictures = lab_pictures.pictures()
     for network, name, save in FILES[sys.argv[1]]:
         keras = networks.model(network)
         networks.randomise(keras, SEEDS[network], quantum=1 / 64)

@@ -28,6 +28,6 @@ echo "-- weights that Keras saved, converted"
 "$here/pretrained.sh" "$program" "$cache" || failed=1
 
 echo "-- the readers of strangers' files, fuzzed"
-"$here/fuzz.sh" 10 || failed=1
+"$here/fuzz.sh" 5 || failed=1
 
 exit "$failed"
