@@ -78,7 +78,7 @@ pub enum WeightsError {
 
 impl Hdf5File {
     /// The layers that have weights; `None` where the file holds no Keras weights.
-    fn layers(&self) -> Result<Option<SavedLayers<'_>>, Hdf5Error> {
+    pub fn layers(&self) -> Result<Option<SavedLayers<'_>>, Hdf5Error> {
         // `save` puts the weights into a group of their own, `save_weights` into the root.
         let mut group = self.root();
         let mut names = self.attribute_in_chunks(group, "layer_names")?;
