@@ -4,8 +4,8 @@
     benches/inference_compare.py DIR [--python NAME=INTERPRETER ...] [--rounds N] [--sizes BxHxW ...]
 
 DIR is a version directory of a SavedModel. Each interpreter is a Python whose site has TensorFlow or, for a NAME that
-begins with `onnx`, ONNX Runtime; that one also needs DIR/model.onnx beside saved_model.pb or the path in --onnx (tf2onnx
-makes it). Every runtime gets two threads and loads the model once; then each round asks every runtime for one run of each
+begins with `onnx`, ONNX Runtime; that one also needs DIR/model.onnx beside saved_model.pb or the path in --onnx
+(`benches/onnx_model.py` makes it). Every runtime gets two threads and loads the model once; then each round asks every runtime for one run of each
 size, so that a noisy machine is noisy for all of them. Printed are medians, best times, and ratios of both to canary-lab.
 """
 
@@ -17,6 +17,8 @@ import sys
 import time
 
 THREADS = 2
+# Seconds between runs; ONNX Runtime's threads spin for a while after a run.
+PAUSE = 0.15
 
 
 def tensorflow_runner(directory):
@@ -125,10 +127,12 @@ def main():
         if kind == "onnx":
             path = options.onnx or os.path.join(options.directory, "model.onnx")
         runtimes.append(Runtime(name, [interpreter, __file__, "--worker", kind, path]))
-    for _ in range(options.rounds):
+    for turn in range(options.rounds):
         for size in sizes:
-            for runtime in runtimes:
-                runtime.run(size)
+            # Whoever ran last may still keep a core busy waiting for more: everybody waits, and nobody always follows the same.
+            for index in range(len(runtimes)):
+                time.sleep(PAUSE)
+                runtimes[(index + turn) % len(runtimes)].run(size)
     ours = runtimes[0]
     for runtime in runtimes:
         print(f"{runtime.name}: load to first answer {runtime.load:.0f} ms, resident {runtime.resident()} MiB")
