@@ -9,7 +9,7 @@
 //! | lab | [`lab`], [`mod@run`], [`steps`], [`state`], [`walk`], [`report`] |
 //! | world | [`cluster`], [`istio`], [`doctor`], [`hints`], [`models`], [`traffic`] |
 //! | box | [`embedded`], [`gateway`], [`serving`] |
-//! | ground | [`objects`], [`routing`], [`savedmodel`], [`inference`], [`stats`], [`ui`], [`yaml`], [`process`], [`download`], [`cause`] |
+//! | ground | [`objects`], [`routing`], [`savedmodel`], [`inference`], [`stats`], [`ui`], [`yaml`], [`process`], [`tools`], [`download`], [`cause`] |
 //!
 //! Only the embedded provider in [`cluster`] and the daemon's entry know the box; the box knows nothing of labs.
 
@@ -35,6 +35,7 @@ pub mod serving;
 pub mod state;
 pub mod stats;
 pub mod steps;
+pub mod tools;
 pub mod traffic;
 pub mod ui;
 pub mod walk;
