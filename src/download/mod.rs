@@ -7,6 +7,7 @@
 
 mod checksum;
 mod error;
+mod text;
 mod transfer;
 
 pub use checksum::{Checksum, ChecksumError};

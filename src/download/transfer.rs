@@ -83,8 +83,8 @@ impl Patience {
 /// Downloads files.
 #[derive(Debug, Clone)]
 pub struct Downloader {
-    http: reqwest::Client,
-    patience: Patience,
+    pub(super) http: reqwest::Client,
+    pub(super) patience: Patience,
 }
 
 /// How many bytes of an answer are looked at to recognise a web page.
@@ -305,20 +305,20 @@ impl Downloader {
 }
 
 /// A page for people, by its declared type: no file that the lab downloads is one.
-fn is_web_page(response: &reqwest::Response) -> bool {
+pub(super) fn is_web_page(response: &reqwest::Response) -> bool {
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     kind.is_some_and(|kind| kind.starts_with("text/html"))
 }
 
 /// A page for people, by how it begins: not every login page declares its type.
-fn looks_like_a_page(bytes: &[u8]) -> bool {
+pub(super) fn looks_like_a_page(bytes: &[u8]) -> bool {
     let begin = bytes.trim_ascii_start();
     [&b"<!doctype html"[..], b"<html"]
         .iter()
         .any(|tag| begin.get(..tag.len()).is_some_and(|b| b.eq_ignore_ascii_case(tag)))
 }
 
-fn excerpt(bytes: &[u8]) -> String {
+pub(super) fn excerpt(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(EXCERPT)]).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
