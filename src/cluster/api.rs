@@ -192,6 +192,11 @@ impl Api {
         self.send("POST", &format!("{path}?fieldManager={manager}"), Some("application/json"), Some(object)).await
     }
 
+    /// Posts to a path that makes no object, such as a review of permissions.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        self.send("POST", path, Some("application/json"), Some(body)).await
+    }
+
     /// Patches the object in the name of `manager`; `content_type` says how the patch is read.
     pub async fn patch(
         &self,

@@ -9,6 +9,11 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::api::{Api, ApiError};
+use super::kubeconfig::ContextError;
+use super::minikube::MinikubeError;
+use super::real::MeshError;
+use crate::tools::{Call, Tool, ToolError};
+use crate::traffic::Ingress;
 use crate::ui::Progress;
 
 /// What `--cluster` asks for.
@@ -94,6 +99,19 @@ pub struct Gate {
     pub seen: String,
 }
 
+/// What a cluster is going to be started with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClusterPlan {
+    /// The Kubernetes version, where it is not the lab's own choice.
+    pub kubernetes: Option<String>,
+    /// minikube's driver.
+    pub driver: Option<String>,
+    /// Whether requests are going to enter through a tunnel.
+    pub tunnel: bool,
+    /// Whether versions that minikube calls too old are forced upon it.
+    pub force: bool,
+}
+
 /// Why a cluster did not do what it was asked for.
 #[derive(Debug, Error)]
 pub enum ClusterError {
@@ -129,6 +147,55 @@ pub enum ClusterError {
     /// Its API refused something.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// Another program did not do what it was asked.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// The context cannot be taken over.
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    /// minikube gave up.
+    #[error(transparent)]
+    Minikube(Box<MinikubeError>),
+    /// A minikube profile that is not the lab's is in the way.
+    #[error("{0}")]
+    ProfileUnfit(String),
+    /// The profile is paused.
+    #[error("profile `{0}` is paused")]
+    ProfilePaused(String),
+    /// Istio was not installed.
+    #[error(transparent)]
+    Mesh(Box<MeshError>),
+    /// The way in that was asked for does not exist.
+    #[error("{0}")]
+    IngressUnfit(String),
+    /// The tunnel or port-forward does not stay up.
+    #[error("the way in does not stay open")]
+    TunnelEnded {
+        /// Its last words.
+        log: Vec<String>,
+        /// Where all of them are.
+        file: PathBuf,
+    },
+    /// The tunnel would ask for a password, and nobody could answer.
+    #[error("`minikube tunnel` is going to ask for a password")]
+    PasswordNeeded,
+    /// The kubeconfig's user may not do what the lab needs.
+    #[error("the kubeconfig's user lacks {} permissions", .0.len())]
+    PermissionMissing(Vec<String>),
+    /// It is not known where models can be put.
+    #[error("{0}")]
+    NodeUnknown(String),
+    /// A model could not be put where pods mount it.
+    #[error("model {model} was not placed")]
+    NotPlaced {
+        /// The model.
+        model: String,
+        /// What the program said that should have done it.
+        said: Vec<String>,
+    },
+    /// Something of the lab's home could not be read or written.
+    #[error("{0}")]
+    NotKept(String),
 }
 
 /// A cluster that the lab can run on.
@@ -197,4 +264,70 @@ pub trait Provider: Send + Sync {
 
     /// Addresses, or ranges of them, that clients must not reach through a proxy.
     fn direct_addresses(&self) -> BoxFuture<'_, Result<Vec<String>, ClusterError>>;
+
+    /// What it is going to be started with, for the checks before.
+    fn plan(&self) -> ClusterPlan {
+        ClusterPlan::default()
+    }
+
+    /// Whether the cluster is the lab's own in every part, so that its version is the lab's and nothing else lives there.
+    fn is_the_labs(&self) -> bool {
+        true
+    }
+
+    /// Whether [`Provider::stop`] takes the cluster away with everything in it; else the lab's objects go one by one.
+    fn stop_removes_everything(&self) -> bool {
+        self.is_the_labs()
+    }
+
+    /// Takes away a mesh that the lab installed, what its own uninstall leaves included; returns what was removed.
+    fn remove_installed_mesh<'a>(
+        &'a self,
+        _api: &'a Api,
+        _progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<Vec<String>, ClusterError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Where requests enter, for a cluster that knows another way than the ingress service's external address.
+    fn ingress<'a>(&'a self, _api: &'a Api) -> BoxFuture<'a, Result<Option<Ingress>, ClusterError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// The command that a person can run as tunnel on a terminal, because it may ask for a password.
+    fn tunnel_on_terminal(&self) -> Option<(Tool, Call)> {
+        None
+    }
+
+    /// The last words of what keeps the way in open.
+    fn tunnel_words(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Puts a model's folder where pods mount it; returns objects that had to be made for it.
+    fn place_model<'a>(
+        &'a self,
+        _api: &'a Api,
+        _name: &'a str,
+        _folder: &'a Path,
+        _progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<Vec<Value>, ClusterError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// What differs between a model's folder here and the place that pods mount; nothing when it is placed. A cluster
+    /// whose node is this machine mounts the folder itself.
+    fn probe_model<'a>(
+        &'a self,
+        _api: &'a Api,
+        _name: &'a str,
+        _folder: &'a Path,
+    ) -> BoxFuture<'a, Result<Vec<String>, ClusterError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// What the kubeconfig's user may not do and the lab has to, in words; nothing where the cluster is the lab's own.
+    fn missing_permissions<'a>(&'a self, _api: &'a Api) -> BoxFuture<'a, Result<Vec<String>, ClusterError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 }

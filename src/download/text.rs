@@ -3,7 +3,8 @@
 use futures::StreamExt;
 
 use super::DownloadError;
-use super::transfer::{Downloader, excerpt, innermost, is_web_page};
+use super::transfer::{Downloader, excerpt, is_web_page};
+use crate::cause::innermost;
 
 impl Downloader {
     /// The text at `url`, at most `limit` bytes of it. Asked once more when the first attempt brings nothing.

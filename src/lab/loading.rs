@@ -48,6 +48,15 @@ impl Lab {
         self.spec.stages.iter().position(|stage| stage.id == id)
     }
 
+    /// The namespace that the lab makes for its workloads.
+    pub fn namespace(&self) -> Option<&str> {
+        let steps = self.spec.stages.iter().flat_map(|stage| &stage.steps);
+        steps.into_iter().find_map(|step| match step {
+            StepSpec::Namespace(spec) => Some(spec.name.as_str()),
+            _ => None,
+        })
+    }
+
     /// The stage ids, in order.
     pub fn stage_ids(&self) -> Vec<&str> {
         self.spec.stages.iter().map(|stage| stage.id.as_str()).collect()

@@ -79,6 +79,22 @@ impl Manifest {
     }
 }
 
+impl Manifest {
+    /// Changes the object; the text is written anew only if something became different.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Value)) -> Result<(), LabError> {
+        // The variable stands in a text of the object and passes through.
+        let before = parse_object(&self.file, &self.text)?;
+        let mut after = before.clone();
+        change(&mut after);
+        if after != before {
+            self.text =
+                serde_yaml::to_string(&after).map_err(|error| LabError::from_yaml(&self.file, &self.text, &error))?;
+            self.key.namespace = after.pointer("/metadata/namespace").and_then(Value::as_str).map(str::to_owned);
+        }
+        Ok(())
+    }
+}
+
 fn parse_object(shown: &str, text: &str) -> Result<Value, LabError> {
     let value: Value = yaml::parse(shown, text)?;
     if value.is_object() { Ok(value) } else { Err(LabError::invalid(shown, 1, "a manifest is one mapping".to_owned())) }

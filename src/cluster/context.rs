@@ -1,0 +1,257 @@
+//! Any Kubernetes that the person's kubeconfig reaches. Nothing of it is the lab's but what the lab makes there.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+
+use super::api::Api;
+use super::ingress::WayIn;
+use super::kubeconfig;
+use super::provider::{ClusterError, Gate, Provider, RouteVersion, Standing};
+use super::real::{Real, is_local};
+use crate::objects::{Gvk, meta};
+use crate::traffic::Ingress;
+use crate::ui::Progress;
+
+/// What the lab does in its own namespace: group, resource, verbs.
+const NEEDED: [(&str, &str, &[&str]); 7] = [
+    ("", "configmaps", &["get", "create", "patch", "delete"]),
+    ("", "services", &["get", "create", "patch", "delete"]),
+    ("", "pods", &["list", "watch"]),
+    ("apps", "deployments", &["get", "create", "patch", "delete", "watch"]),
+    ("networking.istio.io", "gateways", &["get", "create", "patch", "delete"]),
+    ("networking.istio.io", "virtualservices", &["get", "create", "patch", "delete"]),
+    ("networking.istio.io", "destinationrules", &["get", "create", "patch", "delete"]),
+];
+
+/// A cluster behind a context of the kubeconfig.
+#[derive(Debug)]
+pub struct Context {
+    real: Real,
+    name: String,
+    namespace: String,
+}
+
+impl Context {
+    pub(super) fn new(real: Real, name: String, namespace: String) -> Self {
+        Self { real, name, namespace }
+    }
+
+    /// The context as the person's kubeconfig has it now.
+    fn current_text(&self) -> Result<String, ClusterError> {
+        let kept = self.real.settings().kubeconfig.clone();
+        let sources = kept.map_or_else(|| kubeconfig::sources(&self.real.environment), |file| vec![file]);
+        Ok(kubeconfig::extract(&sources, &self.name)?)
+    }
+
+    async fn take_over(&self, progress: &Progress) -> Result<(), ClusterError> {
+        progress.awaiting(format!("asking context {}", self.name), None);
+        // The file is remembered, so that later commands find the context from any terminal.
+        if self.real.settings().kubeconfig.is_none() {
+            let sources = kubeconfig::sources(&self.real.environment);
+            let has_it = |file: &&PathBuf| kubeconfig::extract(std::slice::from_ref(*file), &self.name).is_ok();
+            let file = sources.iter().find(has_it).cloned();
+            self.real.keep(|settings| settings.kubeconfig = file)?;
+        }
+        let text = self.current_text()?;
+        kubeconfig::write(&self.real.kubeconfig, &text)?;
+        let api = Api::connect(&self.real.kubeconfig).await?;
+        let _ = api.server_version().await?;
+        let missing = self.missing(&api).await?;
+        if !missing.is_empty() {
+            return Err(ClusterError::PermissionMissing(missing));
+        }
+        self.find_node(&api).await
+    }
+
+    /// Where the models are for a pod: in this machine's own folder if the only node is this machine.
+    async fn find_node(&self, api: &Api) -> Result<(), ClusterError> {
+        if self.real.settings().models_on_node.is_some() {
+            return Ok(());
+        }
+        let nodes = api.list(&Gvk::new("", "v1", "Node"), None, "").await?;
+        let local = |node: &Value| {
+            let addresses = meta::list_at(node, &["status", "addresses"]);
+            addresses
+                .iter()
+                .any(|address| address["type"] == "InternalIP" && address["address"].as_str().is_some_and(is_local))
+        };
+        if nodes.len() == 1 && nodes.iter().all(local) {
+            let models = self.real.home.models();
+            return self.real.keep(|settings| settings.models_on_node = Some(models));
+        }
+        let names: Vec<&str> = nodes.iter().map(meta::name).collect();
+        Err(ClusterError::NodeUnknown(format!("the nodes {} are other machines", names.join(", "))))
+    }
+
+    /// What the user may not do, asked of the cluster itself.
+    async fn missing(&self, api: &Api) -> Result<Vec<String>, ClusterError> {
+        let mut missing = Vec::new();
+        for (group, resource, verbs) in NEEDED {
+            for verb in verbs {
+                if !self.allowed(api, group, resource, verb, Some(&self.namespace)).await? {
+                    let group = if group.is_empty() { String::new() } else { format!(".{group}") };
+                    missing.push(format!("{verb} {resource}{group} in {}", self.namespace));
+                }
+            }
+        }
+        let reference = super::ObjectRef::new("v1", "Namespace", None, &self.namespace);
+        // Who is given a namespace of their own need not be allowed to make one.
+        let there = matches!(api.get(&reference).await, Ok(Some(_)));
+        if !there && !self.allowed(api, "", "namespaces", "create", None).await? {
+            missing.push(format!("create namespaces, and {} does not exist", self.namespace));
+        }
+        let (ingress_namespace, _, _) = &self.real.lab.ingress;
+        if !self.allowed(api, "", "services", "get", Some(ingress_namespace)).await? {
+            missing.push(format!("get services in {ingress_namespace}"));
+        }
+        Ok(missing)
+    }
+
+    async fn allowed(
+        &self,
+        api: &Api,
+        group: &str,
+        resource: &str,
+        verb: &str,
+        namespace: Option<&str>,
+    ) -> Result<bool, ClusterError> {
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "metadata": {},
+            "spec": {"resourceAttributes": {"group": group, "resource": resource, "verb": verb, "namespace": namespace.unwrap_or_default()}},
+        });
+        let answer = api.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await?;
+        Ok(answer.pointer("/status/allowed").and_then(Value::as_bool).unwrap_or(false))
+    }
+}
+
+impl Provider for Context {
+    fn name(&self) -> &'static str {
+        "context"
+    }
+
+    fn is_the_labs(&self) -> bool {
+        false
+    }
+
+    fn kubeconfig(&self) -> &Path {
+        &self.real.kubeconfig
+    }
+
+    fn logs(&self) -> PathBuf {
+        self.real.home.cluster()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<Standing, ClusterError>> {
+        Box::pin(async {
+            let own = std::fs::read_to_string(&self.real.kubeconfig).ok();
+            let Some(own) = own else {
+                return Ok(Standing::Down(format!("context {} was not taken over yet", self.name)));
+            };
+            if self.real.settings().models_on_node.is_none() {
+                return Ok(Standing::Down("its nodes were not looked at yet".to_owned()));
+            }
+            // Keys that were renewed are taken over anew; a source that is gone leaves the lab's copy.
+            if self.current_text().is_ok_and(|now| now != own) {
+                return Ok(Standing::Down(format!("context {} has changed", self.name)));
+            }
+            let api = Api::connect(&self.real.kubeconfig).await?;
+            match api.server_version().await {
+                Ok(_) => Ok(Standing::Runs { api: format!("context {}", self.name) }),
+                Err(error) => Ok(Standing::Down(error.to_string())),
+            }
+        })
+    }
+
+    fn start<'a>(&'a self, progress: &'a Progress) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(self.take_over(progress))
+    }
+
+    fn stop(&self) -> BoxFuture<'_, Result<Vec<String>, ClusterError>> {
+        Box::pin(async { self.real.keeper().stop().await.map_err(|error| ClusterError::NotKept(error.to_string())) })
+    }
+
+    fn mesh_name(&self, release: &str) -> String {
+        self.real.mesh_name(release)
+    }
+
+    fn probe_mesh<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, Result<Vec<String>, ClusterError>> {
+        Box::pin(self.real.missing_of_mesh(api))
+    }
+
+    fn install_mesh<'a>(
+        &'a self,
+        api: &'a Api,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<Vec<Value>, ClusterError>> {
+        Box::pin(self.real.install_mesh(api, progress))
+    }
+
+    fn stop_removes_everything(&self) -> bool {
+        false
+    }
+
+    fn remove_installed_mesh<'a>(
+        &'a self,
+        api: &'a Api,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<Vec<String>, ClusterError>> {
+        Box::pin(self.real.remove_mesh(api, progress))
+    }
+
+    fn probe_tunnel(&self) -> BoxFuture<'_, Result<bool, ClusterError>> {
+        Box::pin(async {
+            let api = Api::connect(&self.real.kubeconfig).await?;
+            Ok(matches!(self.real.way_in(&api).await?, WayIn::Open(_)))
+        })
+    }
+
+    fn set_tunnel(&self, running: bool) -> BoxFuture<'_, Result<(), ClusterError>> {
+        Box::pin(async move {
+            if running {
+                let api = Api::connect(&self.real.kubeconfig).await?;
+                return self.real.open(&api).await;
+            }
+            let _ = self.real.keeper().stop().await.map_err(|error| ClusterError::NotKept(error.to_string()))?;
+            Ok(())
+        })
+    }
+
+    fn tunnel_words(&self) -> Vec<String> {
+        self.real.keeper().last_words(4)
+    }
+
+    fn models_on_node(&self) -> PathBuf {
+        self.real.settings().models_on_node.clone().unwrap_or_else(|| self.real.home.models())
+    }
+
+    fn ingress<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, Result<Option<Ingress>, ClusterError>> {
+        Box::pin(self.real.ingress(api))
+    }
+
+    fn routes_live<'a>(
+        &'a self,
+        _routes: &'a [RouteVersion],
+        patience: Duration,
+    ) -> BoxFuture<'a, Result<Gate, ClusterError>> {
+        Box::pin(self.real.gate(patience))
+    }
+
+    fn processes(&self) -> BoxFuture<'_, Result<Vec<u32>, ClusterError>> {
+        Box::pin(std::future::ready(Ok(self.real.keeper().processes())))
+    }
+
+    fn direct_addresses(&self) -> BoxFuture<'_, Result<Vec<String>, ClusterError>> {
+        Box::pin(async {
+            let api = Api::connect(&self.real.kubeconfig).await?;
+            let way = self.real.way_in(&api).await?;
+            Ok(if let WayIn::Open(ingress) = way { vec![ingress.host] } else { Vec::new() })
+        })
+    }
+
+    fn missing_permissions<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, Result<Vec<String>, ClusterError>> {
+        Box::pin(self.missing(api))
+    }
+}
