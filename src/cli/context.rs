@@ -6,23 +6,47 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::json;
 
-use super::Output;
+use super::choice::adapted;
+use super::{Format, Output};
 use crate::doctor::{Failure, Reason};
 use crate::lab::{Lab, Source};
 use crate::state::Home;
+use crate::tools::{SharedWriter, Trace};
 use crate::ui::{self, Io, Paint};
 
 /// The surroundings of one command.
 pub(super) struct Context {
     pub(super) io: Io,
     pub(super) output: Output,
+    /// The finer choice among what a person may read.
+    pub(super) format: Format,
+    /// Where commands of other programs are shown.
+    pub(super) trace: Trace,
+    /// Whether the failure that the command ends with was told already.
+    pub(super) shown_already: bool,
     home_flag: Option<PathBuf>,
     lab_flag: Option<PathBuf>,
 }
 
 impl Context {
-    pub(super) fn new(io: Io, home_flag: Option<PathBuf>, lab_flag: Option<PathBuf>, output: Output) -> Self {
-        Self { io, output, home_flag, lab_flag }
+    pub(super) fn new(io: Io, home_flag: Option<PathBuf>, lab_flag: Option<PathBuf>, format: Format) -> Self {
+        let output = format.output();
+        Self { io, output, format, trace: Trace::default(), shown_already: false, home_flag, lab_flag }
+    }
+
+    /// Shows other programs' commands on standard error, which the live line then leaves alone.
+    pub(super) fn start_trace(&mut self) {
+        let stream = std::mem::replace(&mut self.io.stderr, Box::new(std::io::sink()));
+        let shared = SharedWriter::new(stream);
+        self.io.stderr = Box::new(shared.clone());
+        self.trace = Trace::to(shared);
+        self.io.terminal.stderr = false;
+    }
+
+    /// Ends the command with a failure's exit code, for one that was shown as part of the output.
+    pub(super) fn exit_quietly(&mut self, failure: Failure) -> Result<(), Failure> {
+        self.shown_already = true;
+        Err(failure)
     }
 
     /// The lab's home: the flag, else CANARY_LAB_HOME, else the XDG data directory.
@@ -43,10 +67,15 @@ impl Context {
         self.home_words() + &lab
     }
 
-    /// The lab that `--lab` names, else the built-in one.
+    /// The lab that `--lab` names, else the built-in one, as this home has it.
     pub(super) fn lab(&self) -> Result<Lab, Failure> {
         let source = self.lab_flag.clone().map_or(Source::Builtin, Source::Directory);
-        Ok(Lab::load(&source)?)
+        let lab = Lab::load(&source)?;
+        match self.home() {
+            Ok(home) => adapted(lab, &home),
+            // A lab can be looked at where there is no place for one.
+            Err(_) => Ok(lab),
+        }
     }
 
     /// The person's own home directory, for shortening paths.

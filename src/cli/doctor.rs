@@ -1,67 +1,301 @@
-//! `doctor`: checks of this machine.
+//! `doctor`: checks of machine, tools, cluster, mesh, models and routes, and the safe cures.
 
-use super::Output;
+use serde_json::json;
+
+use super::choice;
 use super::context::Context;
 use super::session::{provider, runtime};
-use crate::cluster::ClusterChoice;
-use crate::doctor::checks::{Area, Check, Finding, machine};
-use crate::doctor::{Failure, Next};
-use crate::ui::{Mark, plural};
+use super::{Format, Output};
+use crate::cluster::minikube::usual_driver;
+use crate::cluster::{Api, ClusterChoice, Provider};
+use crate::doctor::checks::{CHECKS, Category, Check, LabFacts, ModelFacts, Severity, Subject, Target, examine};
+use crate::doctor::fixes::{self, Fix};
+use crate::doctor::{Failure, Next, Reason};
+use crate::state::Home;
+use crate::ui::{Mark, plural, wrap};
 
-/// Checks whether this machine can carry the lab, and says what to do where it cannot
+/// Checks whether this machine can carry the lab, whether the lab holds together, and says what to do where it does not
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {}
+#[command(after_help = "\
+Examples:
+  canary-lab doctor                        everything, with what to do about it
+  canary-lab doctor --cluster minikube     what minikube needs is an error, not a warning
+  canary-lab doctor --fix                  applies the safe cures, after asking
+  canary-lab doctor --fix minikube --yes   downloads the pinned minikube for this lab, without asking
+  canary-lab doctor --output short         only what is wrong; `table` and `json` are there too
 
-pub(super) fn run(_args: &Args, context: &mut Context) -> Result<(), Failure> {
-    let home = context.home()?;
-    let (provider, _) = provider(&ClusterChoice::Auto, &home, context)?;
-    let own = runtime()?.block_on(provider.processes())?;
-    let checks = machine(home.root(), &context.io.environment, &own);
-    let failed = checks.iter().find_map(|check| match &check.finding {
-        Finding::Failed(failure) => Some(failure.clone()),
-        _ => None,
-    });
-    if context.output == Output::Json {
-        context.say_json(&checks)?;
-    } else {
-        show(context, &checks)?;
-    }
-    failed.map_or(Ok(()), Err)
+Nothing is downloaded or changed without `--fix`. The checks are listed in docs/checks.md.")]
+pub(super) struct Args {
+    /// Apply the safe cures, of all checks or of those named
+    #[arg(long, value_name = "CHECK", num_args = 0.., value_delimiter = ',')]
+    fix: Option<Vec<String>>,
+
+    /// Do not ask before a cure
+    #[arg(long, requires = "fix")]
+    yes: bool,
+
+    /// The cluster that the lab is to run on: auto, embedded, minikube or context:NAME
+    #[arg(long, value_name = "CLUSTER", default_value = "auto")]
+    cluster: ClusterChoice,
+
+    /// The Kubernetes version that minikube is to start
+    #[arg(long, value_name = "VERSION")]
+    kubernetes_version: Option<String>,
+
+    /// The driver that minikube is to use
+    #[arg(long, value_name = "DRIVER")]
+    driver: Option<String>,
 }
 
-fn show(context: &mut Context, checks: &[Check]) -> Result<(), Failure> {
-    let paint = context.paint_out();
-    for (area, title) in
-        [(Area::Tools, "Tools"), (Area::Machine, "Machine"), (Area::Network, "Network"), (Area::Home, "Home")]
-    {
-        context.say(&paint.bold(title))?;
-        for check in checks.iter().filter(|check| check.area == area) {
-            let (mark, text, failure) = match &check.finding {
-                Finding::Fine(text) => (Mark::Fine, text, None),
-                Finding::Skipped(text) => (Mark::Quiet, text, None),
-                Finding::Warning(failure) => (Mark::Warning, &failure.headline, Some(failure)),
-                Finding::Failed(failure) => (Mark::Failed, &failure.headline, Some(failure)),
-            };
-            let id = failure.map(|failure| format!("   {}", paint.dim(failure.reason.id()))).unwrap_or_default();
-            context.say(&format!("  {} {text}{id}", paint.mark(mark)))?;
-            let Some(failure) = failure else { continue };
-            for line in &failure.observed {
-                context.say(&format!("      {line}"))?;
-            }
-            for (index, Next { command, effect }) in failure.next_steps().into_iter().enumerate() {
-                let word = if index == 0 { "fix" } else { "or " };
-                context.say(&format!("      {word}  {}   {effect}", paint.command(&command)))?;
-            }
+pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
+    known_checks(args.fix.as_deref().unwrap_or_default())?;
+    let home = context.home()?;
+    let lab = context.lab()?;
+    let provider = cluster(args, &home, context)?;
+    let environment = context.io.environment.clone();
+    let target = match &args.cluster {
+        ClusterChoice::Minikube => Target::Minikube,
+        ClusterChoice::Context(_) => Target::Context,
+        ClusterChoice::Embedded => Target::Embedded,
+        ClusterChoice::Auto => Target::of_provider(provider.name()),
+    };
+    let mut subject = Subject::new(home.root(), &environment, target);
+    subject.expect(&provider.plan());
+    if target == Target::Minikube && subject.driver.is_none() {
+        subject.driver = usual_driver();
+    }
+    if let Some(version) = &args.kubernetes_version {
+        subject.kubernetes = format!("v{}", version.trim_start_matches('v'));
+    }
+    if args.driver.is_some() {
+        subject.driver.clone_from(&args.driver);
+    }
+    subject.trace = context.trace.clone();
+    subject.provider = Some(provider.as_ref());
+    subject.lab = LabFacts {
+        namespace: lab.namespace().unwrap_or_default().to_owned(),
+        ingress: (lab.spec.ingress.namespace.clone(), lab.spec.ingress.service.clone()),
+        models: lab
+            .spec
+            .models
+            .keys()
+            .map(|name| ModelFacts { name: name.clone(), folder: home.models().join(name) })
+            .collect(),
+    };
+    let runtime = runtime()?;
+    subject.own_pids = runtime.block_on(provider.processes())?;
+    let mut checks = runtime.block_on(examine(&subject, |_| true));
+    if let Some(named) = &args.fix {
+        let fixes = fixes::offered(&checks, named, &subject)?;
+        if fixes.is_empty() {
+            context.remark("nothing to mend that has a safe cure")?;
+        }
+        let mut mended = false;
+        for fix in &fixes {
+            mended |= mend(fix, args.yes, provider.kubeconfig(), &runtime, context)?;
+        }
+        if mended {
+            // What was learned before the cure no longer holds.
+            let mut again = Subject::new(home.root(), &environment, target);
+            again.kubernetes.clone_from(&subject.kubernetes);
+            again.driver.clone_from(&subject.driver);
+            again.trace = subject.trace.clone();
+            again.provider = subject.provider;
+            again.lab = subject.lab.clone();
+            again.own_pids.clone_from(&subject.own_pids);
+            checks = runtime.block_on(examine(&again, |_| true));
         }
     }
-    let count = |wanted: fn(&Finding) -> bool| checks.iter().filter(|check| wanted(&check.finding)).count() as u64;
+    tell(context, &checks)?;
+    let failed = checks.iter().find(|check| check.severity() == Severity::Error);
+    let Some(first) = failed.and_then(|check| check.failure()) else { return Ok(()) };
+    // The failure was shown among the checks; only its exit code is left to tell.
+    context.exit_quietly(first.clone())
+}
+
+/// The lab's cluster; without one, that which is asked about. A minikube that is not there is a finding, not a failure.
+fn cluster(args: &Args, home: &Home, context: &Context) -> Result<Box<dyn Provider>, Failure> {
+    match provider(&args.cluster, home, context) {
+        Ok((provider, _)) => Ok(provider),
+        Err(failure) if failure.reason == Reason::MinikubeMissing => {
+            choice::make(&ClusterChoice::Embedded, home, &context.lab()?, context)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn known_checks(named: &[String]) -> Result<(), Failure> {
+    let fixable: Vec<&str> = CHECKS.iter().filter(|kind| kind.fixable).map(|kind| kind.id).collect();
+    match named.iter().find(|name| !fixable.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => Err(Failure::new(Reason::Usage, format!("there is no safe cure for `{name}`"))
+            .observed(format!("checks with a cure: {}", fixable.join(", ")))),
+    }
+}
+
+/// Asks, unless told not to, and applies; false when the person said no.
+fn mend(
+    fix: &Fix,
+    yes: bool,
+    kubeconfig: &std::path::Path,
+    runtime: &tokio::runtime::Runtime,
+    context: &mut Context,
+) -> Result<bool, Failure> {
+    if !yes {
+        if !(context.io.terminal.stdin && context.io.terminal.stderr) {
+            return Err(Failure::new(Reason::Usage, "nobody is there to be asked")
+                .observed(fix.question())
+                .then("canary-lab doctor --fix --yes", "does it without asking"));
+        }
+        let answer = dialoguer::Confirm::new().with_prompt(fix.question()).default(false).interact();
+        if !answer.unwrap_or(false) {
+            context.remark("left as it is")?;
+            return Ok(false);
+        }
+    }
+    let done = runtime.block_on(async {
+        let api = Api::connect(kubeconfig).await.ok();
+        fixes::apply(fix, api.as_ref()).await
+    })?;
+    context.remark(&format!("{} {done}", context.paint_err().mark(Mark::Fine)))?;
+    Ok(true)
+}
+
+fn tell(context: &mut Context, checks: &[Check]) -> Result<(), Failure> {
+    match (context.output, context.format) {
+        (Output::Json, _) => {
+            let count = |severity| checks.iter().filter(|check| check.severity() == severity).count();
+            let summary = json!({
+                "fine": count(Severity::Fine), "warning": count(Severity::Warning),
+                "error": count(Severity::Error), "skipped": count(Severity::Skipped),
+            });
+            context.say_json(&json!({"checks": checks, "summary": summary}))
+        }
+        (_, Format::Table) => table(context, checks),
+        (_, Format::Short) => {
+            for check in checks.iter().filter(|check| check.failure().is_some()) {
+                line(context, check)?;
+            }
+            context.say(&summary(checks))
+        }
+        _ => whole(context, checks),
+    }
+}
+
+fn whole(context: &mut Context, checks: &[Check]) -> Result<(), Failure> {
+    let paint = context.paint_out();
+    for category in Category::ALL {
+        let mut inside: Vec<&Check> = checks.iter().filter(|check| check.kind.category == category).collect();
+        if inside.is_empty() {
+            continue;
+        }
+        context.say(&paint.bold(category.title()))?;
+        // A category that could not be looked at for one reason is one line.
+        if let Some(why) = common_obstacle(&inside) {
+            let count = plural(inside.len() as u64, "check");
+            context.say(&format!("  {} {count} skipped: {why}", paint.mark(Mark::Quiet)))?;
+            inside.clear();
+        }
+        for check in inside {
+            line(context, check)?;
+            detail(context, check)?;
+        }
+    }
+    context.say(&format!("\n{}", summary(checks)))
+}
+
+/// The one reason for which all of these were skipped.
+fn common_obstacle<'c>(checks: &[&'c Check]) -> Option<&'c str> {
+    let why = |check: &&'c Check| (check.severity() == Severity::Skipped).then(|| check.headline());
+    let first = why(checks.first()?)?;
+    (checks.len() > 1 && checks.iter().all(|check| why(check) == Some(first))).then_some(first)
+}
+
+const fn mark_of(severity: Severity) -> Mark {
+    match severity {
+        Severity::Fine => Mark::Fine,
+        Severity::Warning => Mark::Warning,
+        Severity::Error => Mark::Failed,
+        Severity::Skipped => Mark::Quiet,
+    }
+}
+
+fn line(context: &mut Context, check: &Check) -> Result<(), Failure> {
+    let (paint, width) = (context.paint_out(), context.width());
+    let id = check.failure().map(|failure| failure.reason.id()).unwrap_or_default();
+    let skipped = check.severity() == Severity::Skipped;
+    let text = if skipped { format!("{}: {}", check.kind.id, check.headline()) } else { check.headline().to_owned() };
+    let mut lines =
+        wrap(&text, width.saturating_sub(4 + if id.is_empty() { 0 } else { id.len() + 3 }).max(30)).into_iter();
+    let first = lines.next().unwrap_or_default();
+    let id = if id.is_empty() { String::new() } else { format!("   {}", paint.dim(id)) };
+    context.say(&format!("  {} {first}{id}", paint.mark(mark_of(check.severity()))))?;
+    for line in lines {
+        context.say(&format!("    {line}"))?;
+    }
+    Ok(())
+}
+
+fn detail(context: &mut Context, check: &Check) -> Result<(), Failure> {
+    let Some(failure) = check.failure() else { return Ok(()) };
+    let (paint, width) = (context.paint_out(), context.width());
+    let room = width.saturating_sub(13).max(30);
+    let told = failure.observed.iter().map(|line| ("seen", line.as_str())).chain([("cause", failure.cause_text())]);
+    let mut last = "";
+    for (label, text) in told {
+        for line in wrap(text, room) {
+            let shown = if last == label { "" } else { label };
+            last = label;
+            context.say(&format!("      {}{line}", paint.dim(&format!("{shown:<7}"))))?;
+        }
+    }
+    for (index, Next { command, effect }) in check.fixes().into_iter().enumerate() {
+        let word = if index == 0 { "fix" } else { "or" };
+        let painted = paint.command(&command);
+        if 13 + command.chars().count() + 3 + effect.chars().count() <= width {
+            context.say(&format!("      {}{painted}   {effect}", paint.dim(&format!("{word:<7}"))))?;
+        } else {
+            context.say(&format!("      {}{painted}", paint.dim(&format!("{word:<7}"))))?;
+            context.say(&format!("               {effect}"))?;
+        }
+    }
+    context.say(&format!("      {}{}", paint.dim("about  "), paint.dim(&check.documentation())))
+}
+
+/// One row a check, for a wide terminal or a spreadsheet.
+fn table(context: &mut Context, checks: &[Check]) -> Result<(), Failure> {
+    let severity = |check: &Check| match check.severity() {
+        Severity::Fine => "fine",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+        Severity::Skipped => "skipped",
+    };
+    context.say(&format!("{:<8} {:<20} {:<8} {:<24} FOUND", "CATEGORY", "CHECK", "SEVERITY", "REASON"))?;
+    for check in checks {
+        let reason = check.failure().map_or("-", |failure| failure.reason.id());
+        let category = check.kind.category.title().to_lowercase();
+        context.say(&format!(
+            "{category:<8} {:<20} {:<8} {reason:<24} {}",
+            check.kind.id,
+            severity(check),
+            check.headline()
+        ))?;
+    }
+    Ok(())
+}
+
+fn summary(checks: &[Check]) -> String {
+    let count = |wanted: Severity| checks.iter().filter(|check| check.severity() == wanted).count() as u64;
     let parts = [
-        (count(|finding| matches!(finding, Finding::Fine(_))), "fine"),
-        (count(|finding| matches!(finding, Finding::Warning(_))), "warned"),
-        (count(|finding| matches!(finding, Finding::Failed(_))), "failed"),
-        (count(|finding| matches!(finding, Finding::Skipped(_))), "skipped"),
+        (count(Severity::Fine), "fine", "fine"),
+        (count(Severity::Warning), "warning", "warnings"),
+        (count(Severity::Error), "error", "errors"),
+        (count(Severity::Skipped), "skipped", "skipped"),
     ];
-    let parts: Vec<String> =
-        parts.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}")).collect();
-    context.say(&format!("{}: {}", plural(checks.len() as u64, "check"), parts.join(", ")))
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(number, _, _)| *number > 0)
+        .map(|(number, one, many)| format!("{number} {}", if *number == 1 { one } else { many }))
+        .collect();
+    format!("{}: {}", plural(checks.len() as u64, "check"), parts.join(", "))
 }

@@ -52,7 +52,7 @@ pub(super) fn variables(context: &Context) -> Result<Vec<(&'static str, String)>
             return Ok((None, provider.direct_addresses().await?));
         }
         let api = Api::connect(provider.kubeconfig()).await?;
-        let ingress = ingress_of(&api, &lab).await.ok().map(|address| address.ingress);
+        let ingress = ingress_of(provider.as_ref(), &api, &lab).await.ok().map(|address| address.ingress);
         Ok::<_, Failure>((ingress, provider.direct_addresses().await?))
     })?;
     if let Some(ingress) = ingress {

@@ -5,6 +5,7 @@
 //! a [`Failure`], which is printed here and nowhere else. Hidden commands are the processes that the embedded cluster
 //! starts from the same binary.
 
+mod choice;
 mod completions;
 mod context;
 mod daemon;
@@ -14,10 +15,12 @@ mod down;
 mod env;
 mod explain;
 mod export;
+mod keep;
 mod ls;
 mod model_options;
 mod model_server;
 mod models;
+mod options;
 mod payload;
 mod prefetch;
 mod proxy;
@@ -37,7 +40,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::doctor::Failure;
+use crate::doctor::{Failure, Reason};
 use crate::ui::Io;
 
 use context::Context;
@@ -69,22 +72,48 @@ struct Cli {
     #[arg(long, global = true, value_name = "DIR")]
     lab: Option<PathBuf>,
 
-    /// What standard output gets: lines for a person, or JSON for a script
-    #[arg(long, global = true, value_enum, default_value_t = Output::Human, value_name = "FORMAT")]
-    output: Output,
+    /// What standard output gets: lines for a person, or JSON for a script; `doctor` knows `short` and `table` as well
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human, value_name = "FORMAT")]
+    output: Format,
+
+    /// Show every command of another program, its output and what was read in it
+    #[arg(long, global = true)]
+    trace: bool,
 
     /// Without one, a terminal gets `walk`, and everything else this help
     #[command(subcommand)]
     command: Option<Command>,
 }
 
+/// Whom standard output is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// A person.
+    Human,
+    /// A script.
+    Json,
+}
+
 /// What standard output gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
+pub(crate) enum Format {
     /// Lines for a person.
     Human,
     /// JSON for a script.
     Json,
+    /// Only what is wrong.
+    Short,
+    /// A row each.
+    Table,
+}
+
+impl Format {
+    const fn output(self) -> Output {
+        match self {
+            Self::Json => Output::Json,
+            Self::Human | Self::Short | Self::Table => Output::Human,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -112,6 +141,8 @@ enum Command {
     #[command(hide = true)]
     Daemon(daemon::Args),
     #[command(hide = true)]
+    Keep(keep::Args),
+    #[command(hide = true)]
     Gateway(proxy::Args),
     #[command(hide = true)]
     Sidecar(proxy::Args),
@@ -130,8 +161,14 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, mut io: Io) -> u8 {
         None if walk::is_possible(&io) => Command::Walk(walk::Args::default()),
         None => return help(&mut io),
     };
-    let output = cli.output;
-    let mut context = Context::new(io, cli.home, cli.lab, output);
+    let mut context = Context::new(io, cli.home, cli.lab, cli.output);
+    if cli.trace {
+        context.start_trace();
+    }
+    if matches!(cli.output, Format::Short | Format::Table) && !matches!(command, Command::Doctor(_)) {
+        let failure = Failure::new(Reason::Usage, "only `doctor` prints a short list or a table");
+        return finish(Err(failure), &mut context);
+    }
     let done = match command {
         Command::Walk(args) => walk::run(&args, &mut context),
         Command::Up(args) => up::run(&args, &mut context),
@@ -153,6 +190,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, mut io: Io) -> u8 {
         Command::Models(args) => models::run(&args, &mut context),
         Command::Prefetch(args) => prefetch::run(&args, &mut context),
         Command::Completions(args) => completions::run(&args, &mut context, &mut Cli::command()),
+        Command::Keep(args) => keep::run(&args, &mut context),
         Command::Gateway(_) => return proxy::run(proxy::Role::Gateway, &mut context),
         Command::Sidecar(_) => return proxy::run(proxy::Role::Sidecar, &mut context),
         Command::Daemon(args) => match daemon::run(&args, &mut context) {
@@ -170,7 +208,9 @@ fn finish(done: Result<(), Failure>, context: &mut Context) -> u8 {
     match done {
         Ok(()) => 0,
         Err(failure) => {
-            context.show(&failure);
+            if !context.shown_already {
+                context.show(&failure);
+            }
             failure.exit_code()
         }
     }

@@ -85,7 +85,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     let runtime = runtime()?;
     let (ingress, asking) = runtime.block_on(async {
         let api = Api::connect(provider.kubeconfig()).await?;
-        let ingress = ingress_of(&api, &lab).await?.ingress;
+        let ingress = ingress_of(provider.as_ref(), &api, &lab).await?.ingress;
         Ok::<_, Failure>((ingress, Asking::of_picture(&lab, &home, picture).await?))
     })?;
     let client = Client::new(PATIENCE)

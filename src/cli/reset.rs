@@ -3,6 +3,7 @@
 use super::Output;
 use super::context::Context;
 use super::down;
+use super::options::ClusterOptions;
 use super::session::{Session, provider};
 use crate::cluster::ClusterChoice;
 use crate::doctor::{Failure, Reason};
@@ -58,7 +59,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
         let (provider, _) = provider(&ClusterChoice::Auto, &context.home()?, context)?;
         return show_plan(&plan_reset(&lab, target, provider.name()), &title, context);
     }
-    let mut session = Session::begin(context, lab, "reset", &ClusterChoice::Auto)?;
+    let mut session = Session::begin(context, lab, "reset", &ClusterChoice::Auto, &ClusterOptions::default())?;
     let force = args.force;
     let done = session.drive(
         context,

@@ -3,8 +3,9 @@
 use std::io::Write;
 
 use super::Output;
+use super::choice::{self, Chosen};
 use super::context::Context;
-use crate::cluster::embedded::Embedded;
+use super::options::ClusterOptions;
 use crate::cluster::{ClusterChoice, Provider};
 use crate::doctor::{Failure, Reason};
 use crate::lab::Lab;
@@ -19,7 +20,7 @@ pub(super) struct Session {
     pub(super) home: Home,
     pub(super) provider: Box<dyn Provider>,
     /// Why this provider, to be said after its name.
-    pub(super) why_provider: &'static str,
+    pub(super) why_provider: String,
     pub(super) state: State,
     /// What was asked for about models and pictures.
     pub(super) choices: Choices,
@@ -33,12 +34,24 @@ impl Session {
         lab: Lab,
         command: &str,
         choice: &ClusterChoice,
+        options: &ClusterOptions,
     ) -> Result<Self, Failure> {
         let home = context.home()?;
-        let (provider, why_provider) = provider(choice, &home, context)?;
+        let (choice, why_provider) = choice::decide(choice, &home, context)?;
+        let mut settings = choice::settings(&home)?;
+        let kept = settings.clone();
+        options.merge(&mut settings, &choice, &lab)?;
         home.prepare()?;
         let lock = Lock::take(&home, command, (context.io.clock)())?;
         home.sweep();
+        if settings != kept {
+            settings.save(&home).map_err(|error| {
+                Failure::new(Reason::HomeNotWritable, "the cluster's settings cannot be kept")
+                    .observed(error.to_string())
+            })?;
+        }
+        let lab = choice::adapted(lab, &home)?;
+        let provider = choice::make(&choice, &home, &lab, context)?;
         let state = load_or_set_aside(&home, &lab, context)?;
         if state.lab != lab.spec.name {
             return Err(Failure::new(Reason::HomeOtherLab, format!("this home holds the lab `{}`", state.lab))
@@ -90,22 +103,10 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::new(Reason::Internal, "the runtime cannot be started").observed(error.to_string()))
 }
 
-/// The cluster that was asked for, and why it is this one.
-pub(super) fn provider(
-    choice: &ClusterChoice,
-    home: &Home,
-    context: &Context,
-) -> Result<(Box<dyn Provider>, &'static str), Failure> {
-    let embedded = || Box::new(Embedded::new(home.clone(), context.io.executable.clone()));
-    match choice {
-        ClusterChoice::Embedded => Ok((embedded(), "")),
-        ClusterChoice::Auto => Ok((embedded(), " (the lab's own)")),
-        ClusterChoice::Minikube | ClusterChoice::Context(_) => {
-            let name = if *choice == ClusterChoice::Minikube { "minikube" } else { "an existing context" };
-            Err(Failure::new(Reason::ProviderNotAvailable, format!("the lab cannot run on {name} yet"))
-                .observed("this version drives the embedded cluster only"))
-        }
-    }
+/// The cluster that was asked for, or the one that the home's lab stands on, and why it is this one.
+pub(super) fn provider(choice: &ClusterChoice, home: &Home, context: &Context) -> Result<Chosen, Failure> {
+    let (choice, why) = choice::decide(choice, home, context)?;
+    Ok((choice::make(&choice, home, &context.lab()?, context)?, why))
 }
 
 /// The home's state. An unusable file is kept aside under a name that is told; the state is then found out anew.

@@ -30,6 +30,18 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     if running {
         return context.remark("the tunnel runs in the background already; `canary-lab tunnel --stop` stops it");
     }
+    if let Some((tool, call)) = provider.tunnel_on_terminal() {
+        // On a terminal minikube's tunnel can ask for the password that its route needs.
+        context.remark(
+            "starting `minikube tunnel`; it may ask for your password, because it adds a route to this machine",
+        )?;
+        let ended = tool.run_on_terminal(&call).map_err(crate::cluster::ClusterError::from)?;
+        return if ended {
+            Ok(())
+        } else {
+            Err(Failure::new(Reason::TunnelEnded, "`minikube tunnel` ended with a failure"))
+        };
+    }
     runtime.block_on(provider.set_tunnel(true))?;
     context.remark("the tunnel runs; Ctrl-C stops it")?;
     runtime.block_on(until_interrupted(provider.as_ref()))?;

@@ -3,6 +3,7 @@
 use super::Output;
 use super::context::Context;
 use super::model_options::ModelOptions;
+use super::options::ClusterOptions;
 use super::reset::stage_position;
 use super::session::{Session, runtime};
 use crate::cluster::ClusterChoice;
@@ -21,6 +22,8 @@ Examples:
   canary-lab up --weights pretrained               the published weights, or nothing
   canary-lab up --model-dir resnet101=./my-model   a SavedModel of your own as the canary
   canary-lab --home /tmp/b up       a second lab beside the first
+  canary-lab up --cluster minikube --kubernetes-version v1.24.3
+  canary-lab up --cluster context:prod --namespace team-a --ingress-host a.example
 
 Interrupted with Ctrl-C, or cut off in any other way, the next `up` goes on from what stands.")]
 pub(super) struct Args {
@@ -38,6 +41,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     models: ModelOptions,
+
+    #[command(flatten)]
+    options: ClusterOptions,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
@@ -47,7 +53,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
         Some(id) => stage_position(&lab, id)?,
     };
     let choice = args.cluster.clone();
-    let mut session = Session::begin(context, lab, "up", &choice)?;
+    let mut session = Session::begin(context, lab, "up", &choice, &args.options)?;
     session.choices = args.models.choices(context);
     if let Some(picture) = &args.picture {
         let chosen = choose_picture(&session.lab, &session.home, &session.choices, picture);
@@ -56,7 +62,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     let human = context.output == Output::Human;
     if human {
         let name = &session.lab.spec.name;
-        let why = session.why_provider;
+        let why = &session.why_provider;
         context.say(&format!(
             "canary-lab {}   lab {name}   cluster {}{why}",
             env!("CARGO_PKG_VERSION"),
@@ -90,7 +96,13 @@ fn finish(context: &mut Context, session: &Session, summary: &Summary, until: us
     let what = if whole { "The lab stands." } else { "Done up to there." };
     context.say(&format!("\n{what} {proven} proven in {took}."))?;
     let home_flag = context.home_words();
-    let mut lines = vec![("Use it", format!("eval \"$(canary-lab{home_flag} env)\"; kubectl get pods -n tf-serving"))];
+    let mut lines = vec![(
+        "Use it",
+        format!(
+            "eval \"$(canary-lab{home_flag} env)\"; kubectl get pods -n {}",
+            session.lab.namespace().unwrap_or("default")
+        ),
+    )];
     if whole {
         lines.push(("Ask it", format!("canary-lab{home_flag} request --header user-group=canary")));
         lines.push(("Learn it", format!("canary-lab{home_flag} walk")));

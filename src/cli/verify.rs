@@ -2,6 +2,7 @@
 
 use super::Output;
 use super::context::Context;
+use super::options::ClusterOptions;
 use super::session::Session;
 use crate::cluster::ClusterChoice;
 use crate::doctor::{Failure, Reason};
@@ -15,7 +16,7 @@ pub(super) struct Args {}
 
 pub(super) fn run(_args: &Args, context: &mut Context) -> Result<(), Failure> {
     let lab = context.lab()?;
-    let mut session = Session::begin(context, lab, "verify", &ClusterChoice::Auto)?;
+    let mut session = Session::begin(context, lab, "verify", &ClusterChoice::Auto, &ClusterOptions::default())?;
     if session.state.stages.is_empty() {
         return Err(Failure::new(Reason::ClusterNotRunning, "there is no lab in this home")
             .observed(session.home.root().display().to_string()));

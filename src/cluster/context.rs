@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::api::Api;
 use super::ingress::WayIn;
 use super::kubeconfig;
-use super::provider::{ClusterError, Gate, Provider, RouteVersion, Standing};
+use super::provider::{ClusterError, Gate, MeshStanding, Provider, RouteVersion, Standing};
 use super::real::{Real, is_local};
 use crate::objects::{Gvk, meta};
 use crate::traffic::Ingress;
@@ -177,8 +177,8 @@ impl Provider for Context {
         self.real.mesh_name(release)
     }
 
-    fn probe_mesh<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, Result<Vec<String>, ClusterError>> {
-        Box::pin(self.real.missing_of_mesh(api))
+    fn probe_mesh<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, Result<MeshStanding, ClusterError>> {
+        Box::pin(self.real.mesh_standing(api))
     }
 
     fn install_mesh<'a>(
@@ -193,7 +193,7 @@ impl Provider for Context {
         false
     }
 
-    fn remove_installed_mesh<'a>(
+    fn remove_mesh<'a>(
         &'a self,
         api: &'a Api,
         progress: &'a Progress,
@@ -237,6 +237,10 @@ impl Provider for Context {
         patience: Duration,
     ) -> BoxFuture<'a, Result<Gate, ClusterError>> {
         Box::pin(self.real.gate(patience))
+    }
+
+    fn facts(&self) -> BoxFuture<'_, Value> {
+        Box::pin(std::future::ready(self.real.facts()))
     }
 
     fn processes(&self) -> BoxFuture<'_, Result<Vec<u32>, ClusterError>> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::api::Api;
 use super::ingress::WayIn;
 use super::kubeconfig;
-use super::provider::{ClusterError, ClusterPlan, Gate, Provider, RouteVersion, Standing};
+use super::provider::{ClusterError, ClusterPlan, Gate, MeshStanding, Provider, RouteVersion, Standing};
 use super::real::{Real, differences, hashes};
 use super::settings::IngressMode;
 use crate::doctor::matrix::{Fit, Matrix};
@@ -462,8 +462,8 @@ impl Provider for Minikube {
         self.real.mesh_name(release)
     }
 
-    fn probe_mesh<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, Result<Vec<String>, ClusterError>> {
-        Box::pin(self.real.missing_of_mesh(api))
+    fn probe_mesh<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, Result<MeshStanding, ClusterError>> {
+        Box::pin(self.real.mesh_standing(api))
     }
 
     fn install_mesh<'a>(
@@ -478,7 +478,7 @@ impl Provider for Minikube {
         self.real.settings().made_profile.is_some()
     }
 
-    fn remove_installed_mesh<'a>(
+    fn remove_mesh<'a>(
         &'a self,
         api: &'a Api,
         progress: &'a Progress,
@@ -538,6 +538,10 @@ impl Provider for Minikube {
         patience: Duration,
     ) -> BoxFuture<'a, Result<Gate, ClusterError>> {
         Box::pin(self.real.gate(patience))
+    }
+
+    fn facts(&self) -> BoxFuture<'_, Value> {
+        Box::pin(std::future::ready(self.real.facts()))
     }
 
     fn processes(&self) -> BoxFuture<'_, Result<Vec<u32>, ClusterError>> {

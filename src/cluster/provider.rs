@@ -280,15 +280,6 @@ pub trait Provider: Send + Sync {
         self.is_the_labs()
     }
 
-    /// Takes away a mesh that the lab installed, what its own uninstall leaves included; returns what was removed.
-    fn remove_installed_mesh<'a>(
-        &'a self,
-        _api: &'a Api,
-        _progress: &'a Progress,
-    ) -> BoxFuture<'a, Result<Vec<String>, ClusterError>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
-    }
-
     /// Where requests enter, for a cluster that knows another way than the ingress service's external address.
     fn ingress<'a>(&'a self, _api: &'a Api) -> BoxFuture<'a, Result<Option<Ingress>, ClusterError>> {
         Box::pin(std::future::ready(Ok(None)))

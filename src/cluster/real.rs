@@ -12,9 +12,9 @@ use super::gate::consistent_probes;
 use super::ingress::{self, WayIn};
 use super::keeper::Keeper;
 use super::minikube::Minikube;
-use super::provider::{ClusterError, Gate, Provider};
+use super::provider::{ClusterError, Gate, MeshStanding, Provider};
 use super::settings::{IngressMode, Settings};
-use crate::download::{Downloader, Progress as Transfer};
+use crate::download::{Downloader, Patience, Progress as Transfer};
 use crate::istio::{self, InstallError, Installer, Release, ReleaseError, SURVIVORS};
 use crate::objects::{Gvk, meta};
 use crate::state::Home;
@@ -22,8 +22,6 @@ use crate::tools::{Tool, Trace, find, first_version};
 use crate::traffic::Ingress;
 use crate::ui::{Environment, Progress};
 
-/// How long a download may be silent.
-const STALL: Duration = Duration::from_secs(30);
 /// How long an Istio namespace may take to empty itself.
 const EMPTY_WITHIN: Duration = Duration::from_mins(2);
 /// How often it is looked for.
@@ -117,8 +115,18 @@ impl Real {
         Some(Tool::new(program, &self.environment, self.trace.clone()).with("KUBECONFIG", &self.kubeconfig))
     }
 
+    /// How much of a mesh is there. What is there is Istio's own matter: nothing of it is held against a manifest.
+    pub(super) async fn mesh_standing(&self, api: &Api) -> Result<MeshStanding, ClusterError> {
+        Ok(MeshStanding { missing: self.missing_of_mesh(api).await?, ..MeshStanding::default() })
+    }
+
+    /// For a person who looks for a fault.
+    pub(super) fn facts(&self) -> Value {
+        serde_json::json!({"settings": *self.settings(), "way_in": self.keeper().running(), "way_in_log": self.keeper().last_words(20)})
+    }
+
     /// What of a mesh is missing, by name.
-    pub(super) async fn missing_of_mesh(&self, api: &Api) -> Result<Vec<String>, ClusterError> {
+    async fn missing_of_mesh(&self, api: &Api) -> Result<Vec<String>, ClusterError> {
         let (namespace, service, _) = &self.lab.ingress;
         let wanted = [
             ObjectRef::new("apps/v1", "Deployment", Some(ISTIO), "istiod"),
@@ -180,7 +188,7 @@ impl Real {
     async fn installer(&self, progress: &Progress) -> Result<Installer, ClusterError> {
         let mirror = self.settings().istio_url.clone();
         let release = Release::new(&self.lab.istio, mirror.as_deref()).map_err(mesh_error)?;
-        let downloader = Downloader::new(STALL).map_err(|error| ClusterError::NotKept(error.to_string()))?;
+        let downloader = Downloader::new(Patience::ASKED_FOR).map_err(|error| ClusterError::NotKept(error.to_string()))?;
         let awaited = format!("downloading {}", release.archive_name());
         let notes = progress.clone();
         let mut tell = move |transfer: Transfer| {

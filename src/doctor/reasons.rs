@@ -2,136 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-/// Where a failure lies; each layer has one exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Layer {
-    /// The lab's own mistake.
-    Internal,
-    /// The command line.
-    Usage,
-    /// The lab's data.
-    Lab,
-    /// The home directory, the state file and the lock.
-    Home,
-    /// This machine.
-    Machine,
-    /// The cluster and its API.
-    Cluster,
-    /// The mesh.
-    Mesh,
-    /// The way in from outside.
-    Tunnel,
-    /// Models on disk.
-    Models,
-    /// Objects in the cluster.
-    Objects,
-    /// Deployments and pods.
-    Workload,
-    /// Answers of the model.
-    Prediction,
-    /// Routes.
-    Routing,
-    /// Judgements about a sample.
-    Split,
-    /// Neither right nor wrong could be shown.
-    Inconclusive,
-    /// Something was left behind.
-    Teardown,
-    /// Stopped by the person.
-    Interrupted,
-}
-
-impl Layer {
-    /// Every layer, by exit code.
-    pub const ALL: &'static [Self] = &[
-        Self::Internal,
-        Self::Usage,
-        Self::Lab,
-        Self::Home,
-        Self::Machine,
-        Self::Cluster,
-        Self::Mesh,
-        Self::Tunnel,
-        Self::Models,
-        Self::Objects,
-        Self::Workload,
-        Self::Prediction,
-        Self::Routing,
-        Self::Split,
-        Self::Inconclusive,
-        Self::Teardown,
-        Self::Interrupted,
-    ];
-
-    /// The process's exit code for a failure of this layer.
-    pub const fn exit_code(self) -> u8 {
-        match self {
-            Self::Internal => 1,
-            Self::Usage => 2,
-            Self::Lab => 3,
-            Self::Home => 4,
-            Self::Machine => 10,
-            Self::Cluster => 11,
-            Self::Mesh => 12,
-            Self::Tunnel => 13,
-            Self::Models => 14,
-            Self::Objects => 20,
-            Self::Workload => 21,
-            Self::Prediction => 22,
-            Self::Routing => 23,
-            Self::Split => 24,
-            Self::Inconclusive => 25,
-            Self::Teardown => 30,
-            Self::Interrupted => 130,
-        }
-    }
-
-    /// A heading.
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Internal => "The lab itself",
-            Self::Usage => "Command line",
-            Self::Lab => "Lab data",
-            Self::Home => "Home directory and state",
-            Self::Machine => "This machine",
-            Self::Cluster => "Cluster",
-            Self::Mesh => "Mesh",
-            Self::Tunnel => "Way in",
-            Self::Models => "Models",
-            Self::Objects => "Objects",
-            Self::Workload => "Workloads",
-            Self::Prediction => "Predictions",
-            Self::Routing => "Routes",
-            Self::Split => "Traffic",
-            Self::Inconclusive => "Inconclusive",
-            Self::Teardown => "Teardown",
-            Self::Interrupted => "Interrupted",
-        }
-    }
-
-    /// What the exit code says.
-    pub const fn meaning(self) -> &'static str {
-        match self {
-            Self::Internal => "the lab itself is at fault: an error that it has no better name for",
-            Self::Usage => "the command line was not understood, or asks for what is not there",
-            Self::Lab => "a lab file or a manifest is not valid",
-            Self::Home => "the home directory, its state file or its lock stand in the way",
-            Self::Machine => "this machine lacks something, or something else holds what is needed",
-            Self::Cluster => "the cluster is not there, not reachable or not the right one",
-            Self::Mesh => "the mesh is not installed or not ready",
-            Self::Tunnel => "the ingress gateway has no address that can be reached",
-            Self::Models => "a model could not be built, or its files are damaged",
-            Self::Objects => "the cluster refused an object, or an object is missing or was changed",
-            Self::Workload => "a workload does not become ready",
-            Self::Prediction => "a prediction failed, or is not what the SavedModel says",
-            Self::Routing => "the gateway has no working route for a request",
-            Self::Split => "a sample shows that traffic is not divided as wanted",
-            Self::Inconclusive => "nothing could be shown, neither right nor wrong: errors, or time was up",
-            Self::Teardown => "something of the lab could not be removed",
-            Self::Interrupted => "stopped by Ctrl-C or a termination signal; the next `up` goes on from there",
-        }
-    }
-}
+use super::layer::Layer;
 
 macro_rules! reasons {
     ($($name:ident $id:literal $layer:ident $cause:literal [$($command:literal => $effect:literal),*];)*) => {
@@ -176,8 +47,10 @@ reasons! {
         ["canary-lab help" => "lists the commands"];
     StageUnknown "STAGE_UNKNOWN" Usage "the lab has no stage of that name"
         ["canary-lab status" => "lists the stages"];
-    ProviderNotAvailable "PROVIDER_NOT_AVAILABLE" Usage "this build of the lab brings its own cluster and does not drive others yet"
-        ["canary-lab up --cluster embedded" => "runs the lab on the embedded cluster"];
+    ClusterOptionUnfit "CLUSTER_OPTION_UNFIT" Usage "an option is for another kind of cluster than the one that was chosen"
+        ["canary-lab help up" => "says which option goes with which cluster"];
+    ClusterChanged "CLUSTER_CHANGED" Usage "the lab in this home stands on another cluster, and one home is one lab on one cluster"
+        ["canary-lab down" => "takes the lab down there", "canary-lab --home DIR up" => "builds a second lab beside it"];
 
     LabNotFound "LAB_NOT_FOUND" Lab "there is no lab.yaml where `--lab` points"
         ["canary-lab export DIR" => "writes the built-in lab's files, to start from"];
@@ -209,18 +82,50 @@ reasons! {
         ["canary-lab doctor" => "names the program; stop it, or let it listen on 127.0.0.1 only"];
     AddressesTaken "ADDRESSES_TAKEN" Machine "every block of loopback addresses that a lab may use is claimed, or this kernel has no 127.0.0.0/8 on lo"
         ["canary-lab ls" => "lists the labs that run on this machine"];
+    PortHeld "PORT_HELD" Machine "another program uses a port that the lab or the tutorial's commands would like"
+        ["canary-lab doctor" => "names the program; the lab takes another port where it can"];
     DiskLow "DISK_LOW" Machine "the models need about 400 MB in the home directory"
         ["df -h" => "shows what is full", "canary-lab --home DIR up" => "uses a directory elsewhere"];
     MemoryLow "MEMORY_LOW" Machine "two ResNets need about 1 GiB of free memory"
         ["free -h" => "shows what is used"];
     OpenFilesLow "OPEN_FILES_LOW" Machine "a cluster of processes needs more open files than the limit allows"
         ["ulimit -n 1024" => "raises the limit for this shell"];
+    InotifyLow "INOTIFY_LOW" Machine "kubelet, istiod and Envoy watch more files than the kernel's limits allow; pods then fail with `too many open files`"
+        ["sudo sysctl fs.inotify.max_user_instances=512 fs.inotify.max_user_watches=524288" => "raises the limits until the next start"];
+    CgroupUnfit "CGROUP_UNFIT" Machine "this kernel runs cgroup version 2 only, and old kubelets know version 1"
+        ["canary-lab up --kubernetes-version v1.24.3" => "takes a Kubernetes that knows version 2", "canary-lab up --cluster embedded" => "needs no kubelet"];
+    ClockWrong "CLOCK_WRONG" Machine "certificates are valid from a moment on that the machine's clock has not reached"
+        ["timedatectl set-ntp true" => "sets the clock from the network"];
+    NameNotResolved "NAME_NOT_RESOLVED" Machine "the machine cannot turn host names into addresses"
+        ["canary-lab up --cluster embedded" => "needs no network", "getent hosts github.com" => "tries it without the lab"];
+    UserUnfit "USER_UNFIT" Machine "minikube's driver does not work for this user: docker's refuses root, none's needs root"
+        ["canary-lab up --cluster embedded" => "works for every user"];
     ToolMissing "TOOL_MISSING" Machine "the lab itself does not need the tool; typing the tutorial's commands does"
         ["canary-lab up" => "works without it"];
+    ToolFailed "TOOL_FAILED" Machine "the program is there, but does not do what it should"
+        ["canary-lab doctor --trace" => "shows the command and all that it prints"];
+    ToolHung "TOOL_HUNG" Machine "the program waits for something that does not come, such as a password, a network or a frozen engine"
+        ["canary-lab doctor --trace" => "shows the command and all that it prints"];
+    KubectlSkew "KUBECTL_SKEW" Machine "kubectl works with clusters one minor version older or newer than itself"
+        ["canary-lab up" => "works without kubectl; most of the tutorial's commands do with any"];
+    DockerDown "DOCKER_DOWN" Machine "the Docker engine does not run"
+        ["sudo systemctl start docker" => "starts it", "canary-lab up --cluster embedded" => "needs no Docker"];
+    DockerForbidden "DOCKER_FORBIDDEN" Machine "this user is not in the group that may talk to the Docker engine"
+        ["sudo usermod -aG docker $USER && newgrp docker" => "adds the user and starts a shell with the group"];
+    DockerFromSnap "DOCKER_FROM_SNAP" Machine "snap confines its Docker, so that minikube's driver cannot mount what it needs"
+        ["sudo snap remove docker" => "removes it; then install Docker's own packages", "canary-lab up --cluster embedded" => "needs no Docker"];
+    IstioctlOther "ISTIOCTL_OTHER" Machine "the istioctl on PATH is of another version than the lab's Istio; the lab uses its own"
+        ["eval \"$(canary-lab env)\"" => "puts the lab's own istioctl first, once it was downloaded"];
+    PasswordNeeded "PASSWORD_NEEDED" Machine "`minikube tunnel` adds a route to this machine, which needs root; sudo is going to ask for a password"
+        ["sudo -v" => "gives it beforehand", "canary-lab up --cluster minikube --ingress node-port" => "goes without a tunnel"];
     ProxyWithoutException "PROXY_WITHOUT_EXCEPTION" Machine "curl and Python would send requests for the lab's loopback addresses to the proxy"
         ["eval \"$(canary-lab env)\"" => "exports NO_PROXY with the lab's addresses"];
     CpuWithoutAvx "CPU_WITHOUT_AVX" Machine "tensorflow/serving's image needs AVX; the embedded model server does not"
         ["canary-lab up --cluster embedded" => "works on this processor"];
+    ArchitectureUnfit "ARCHITECTURE_UNFIT" Machine "tensorflow/serving:2.5.1 and Istio 1.12's images are built for amd64 only"
+        ["canary-lab up --cluster embedded" => "runs the lab's own model server on this processor"];
+    ArchiveUnsafe "ARCHIVE_UNSAFE" Machine "the archive holds paths, links or devices that a release has no use for; nothing of it was unpacked into place"
+        ["canary-lab up --istio-url URL" => "takes another mirror"];
 
     ClusterNotStarted "CLUSTER_NOT_STARTED" Cluster "the embedded cluster's daemon ended before it was ready"
         ["canary-lab up" => "starts it again", "canary-lab doctor" => "checks this machine"];
@@ -230,14 +135,74 @@ reasons! {
         ["canary-lab up" => "restarts what is down and continues"];
     ClusterVersion "CLUSTER_VERSION" Cluster "the cluster is of another Kubernetes version than the lab was written for"
         ["canary-lab down" => "takes the lab down", "canary-lab up" => "builds it anew"];
+    ContextUnknown "CONTEXT_UNKNOWN" Cluster "the kubeconfig has no context of that name"
+        ["kubectl config get-contexts" => "lists the contexts"];
+    KubernetesTooNew "KUBERNETES_TOO_NEW" Cluster "Istio 1.12 writes policy/v1beta1 and autoscaling/v2beta1, which Kubernetes 1.25 took away"
+        ["canary-lab up --cluster minikube --kubernetes-version v1.24.3" => "starts a cluster that fits", "canary-lab up --cluster embedded" => "runs the lab on the embedded cluster"];
+    KubernetesTooOld "KUBERNETES_TOO_OLD" Cluster "Istio 1.12 supports Kubernetes from 1.19 on"
+        ["canary-lab up --cluster minikube --kubernetes-version v1.24.3" => "starts a cluster that fits"];
+    PermissionMissing "PERMISSION_MISSING" Cluster "the kubeconfig's user may not do what the lab needs in this cluster"
+        ["kubectl auth can-i --list" => "shows what this user may do"];
+    NamespaceStuck "NAMESPACE_STUCK" Cluster "a namespace waits for a finalizer that nothing fulfils, or for an API that does not answer any more"
+        ["kubectl get apiservices" => "shows APIs that are not available"];
+    NodeNotReady "NODE_NOT_READY" Cluster "a node of the cluster does not run pods"
+        ["kubectl describe nodes" => "says why"];
+    MinikubeMissing "MINIKUBE_MISSING" Cluster "minikube is not installed, or not on PATH"
+        ["canary-lab up --cluster embedded" => "runs the lab on the embedded cluster", "canary-lab doctor --fix minikube" => "downloads minikube 1.36.0 for this lab only"];
+    MinikubeTooNew "MINIKUBE_TOO_NEW" Cluster "minikube from 1.37 on starts no Kubernetes older than 1.28, and Istio 1.12 needs 1.24 or older"
+        ["canary-lab doctor --fix minikube" => "downloads minikube 1.36.0 (checksum-verified) for this lab only", "canary-lab up --cluster minikube --minikube-force" => "lets this minikube try it all the same", "canary-lab up --cluster context:NAME" => "uses another cluster that you have", "canary-lab up --cluster embedded" => "runs the lab on the embedded cluster"];
+    MinikubeVersionUnfit "MINIKUBE_VERSION_UNFIT" Cluster "this minikube does not start the Kubernetes version that was asked for"
+        ["canary-lab up --cluster minikube --kubernetes-version v1.24.3" => "takes the tutorial's version", "canary-lab up --cluster embedded" => "runs the lab on the embedded cluster"];
+    MinikubeProfileUnfit "MINIKUBE_PROFILE_UNFIT" Cluster "a minikube profile is in the way that the lab did not make and cannot use"
+        ["minikube profile list" => "shows the profiles", "canary-lab up --cluster embedded" => "runs the lab on the embedded cluster"];
+    MinikubeProfilePaused "MINIKUBE_PROFILE_PAUSED" Cluster "the profile is paused, so its pods stand still"
+        ["minikube unpause" => "lets it go on"];
+    MinikubeUsage "MINIKUBE_USAGE" Cluster "minikube does not accept the way it was called, perhaps because of its own configuration"
+        ["minikube config view" => "shows its configuration"];
+    MinikubeResources "MINIKUBE_RESOURCES" Cluster "the machine has fewer processors, less memory or less disk than minikube wants"
+        ["canary-lab up --cluster embedded" => "needs much less"];
+    MinikubeHost "MINIKUBE_HOST" Cluster "minikube meets a problem of this machine: permissions, files or its own folder"
+        ["minikube logs" => "shows more"];
+    MinikubeNetwork "MINIKUBE_NETWORK" Cluster "minikube cannot download what it needs"
+        ["minikube start --download-only" => "tries only the download", "canary-lab up --cluster embedded" => "needs no download"];
+    MinikubeDriver "MINIKUBE_DRIVER" Cluster "minikube's driver cannot be used here"
+        ["canary-lab up --cluster minikube --driver docker" => "takes Docker", "canary-lab up --cluster embedded" => "needs no driver"];
+    MinikubeGuest "MINIKUBE_GUEST" Cluster "minikube's node does not come up"
+        ["minikube logs" => "shows more", "canary-lab up" => "tries again"];
+    MinikubeRuntime "MINIKUBE_RUNTIME" Cluster "driver none needs cri-dockerd, crictl, CNI plugins and conntrack from Kubernetes 1.24 on"
+        ["canary-lab up --cluster minikube --driver docker" => "takes Docker, which brings them along", "canary-lab up --cluster minikube --kubernetes-version v1.20.2" => "takes a Kubernetes that does without"];
+    MinikubeKubernetes "MINIKUBE_KUBERNETES" Cluster "Kubernetes does not come up in minikube's node"
+        ["minikube logs" => "shows more", "canary-lab up" => "tries again"];
+    MinikubeFailed "MINIKUBE_FAILED" Cluster "minikube gave up without a reason that the lab knows"
+        ["minikube logs" => "shows more", "canary-lab up --trace" => "shows each command and all that it prints"];
 
     MeshNotReady "MESH_NOT_READY" Mesh "a part of the mesh does not run"
         ["canary-lab up" => "installs what is missing"];
+    MeshInstallFailed "MESH_INSTALL_FAILED" Mesh "istioctl gave up; its last words say where"
+        ["canary-lab up --trace" => "shows each command and all that it prints", "kubectl get pods -n istio-system" => "shows the mesh's pods"];
+    MeshOptionRefused "MESH_OPTION_REFUSED" Mesh "istioctl does not know one of the values that were given with `--set`"
+        ["canary-lab up" => "installs Istio without it"];
+    MeshOtherVersion "MESH_OTHER_VERSION" Mesh "the cluster has an Istio of another version; it is used as it is, and texts may differ from the tutorial's"
+        ["istioctl version" => "shows both versions"];
+    MeshLeftovers "MESH_LEFTOVERS" Mesh "an Istio was removed and left webhooks that refuse objects in its name: nobody answers them any more"
+        ["canary-lab doctor --fix mesh-leftovers" => "removes the webhooks whose service is gone"];
+    MeshDefinitionsLeft "MESH_DEFINITIONS_LEFT" Mesh "an Istio was removed and left its definitions; the next install takes them over"
+        ["canary-lab up" => "installs Istio over them"];
+    InjectionOff "INJECTION_OFF" Mesh "the namespace is not labelled for injection, so pods get no sidecar"
+        ["kubectl label ns tf-serving istio-injection=enabled" => "asks for sidecars from now on"];
+    IstioctlWrong "ISTIOCTL_WRONG" Mesh "the program that came with the release does not say the release's version"
+        ["canary-lab up --istio-url URL" => "takes another mirror"];
 
     TunnelNotRunning "TUNNEL_NOT_RUNNING" Tunnel "no tunnel runs, so nothing gives the LoadBalancer service an address"
         ["canary-lab tunnel" => "runs it in this terminal", "canary-lab up" => "starts it in the background"];
     IngressUnreachable "INGRESS_UNREACHABLE" Tunnel "nothing accepts connections at the ingress address: no Gateway object opens the port, or the gateway does not run"
         ["kubectl get gateways.networking.istio.io -A" => "lists the Gateway objects", "canary-lab up" => "puts back what is missing"];
+    IngressUnfit "INGRESS_UNFIT" Tunnel "this way in does not exist here: no node port, no load balancer, or nothing to forward to"
+        ["canary-lab up --ingress port-forward" => "goes through the cluster's API, which always works"];
+    TunnelEnded "TUNNEL_ENDED" Tunnel "`minikube tunnel` ended again and again; its log says why"
+        ["canary-lab up --ingress node-port" => "goes without a tunnel", "canary-lab tunnel" => "runs it in this terminal"];
+    GatewayConflict "GATEWAY_CONFLICT" Tunnel "another Gateway object already takes every host on the same port of the same ingress gateway"
+        ["kubectl get gateways.networking.istio.io -A" => "lists the Gateway objects", "canary-lab up --ingress-host NAME" => "serves under a host name of its own"];
 
     ModelNotBuilt "MODEL_NOT_BUILT" Models "the SavedModel could not be written"
         ["canary-lab up" => "builds it again"];
@@ -275,6 +240,14 @@ reasons! {
         ["curl -I https://storage.googleapis.com" => "shows who answers; log in with a browser, then try again"];
     DownloadDamaged "DOWNLOAD_DAMAGED" Models "the file is another one than was published, or was changed on the way; it was not kept"
         ["canary-lab prefetch" => "downloads it anew"];
+    ModelLayout "MODEL_LAYOUT" Models "TensorFlow Serving wants NAME/VERSION/saved_model.pb with variables beside it"
+        ["canary-lab up" => "builds the model again"];
+    ModelNotOnNode "MODEL_NOT_ON_NODE" Models "the node is not this machine: the folder that pods mount has to lie there, and an empty one is mounted without a word"
+        ["canary-lab up" => "copies the models to the node and compares them there"];
+    ModelUnreadable "MODEL_UNREADABLE" Models "the model server's user may not read the files"
+        ["canary-lab up" => "builds the model again"];
+    ModelNotPlaced "MODEL_NOT_PLACED" Models "the files could not be copied to where pods mount them"
+        ["canary-lab up" => "tries again"];
     PictureUnreadable "PICTURE_UNREADABLE" Models "the file is neither a JPEG nor a PNG that can be decoded"
         ["canary-lab payload PICTURE" => "turns a JPEG or PNG into a request body"];
 
@@ -293,6 +266,10 @@ reasons! {
         ["canary-lab status" => "shows where the logs are", "canary-lab up" => "waits once more"];
     ImageUnknown "IMAGE_UNKNOWN" Workload "the embedded cluster has no such image: it knows tensorflow/serving and Istio's"
         ["canary-lab up" => "applies the lab's manifest again"];
+    ImageNotPulled "IMAGE_NOT_PULLED" Workload "the node cannot get the image: no network, no such image, or a registry that wants a login"
+        ["canary-lab up --serving-image IMAGE --pull-secret NAME" => "takes it from a registry of yours"];
+    Unschedulable "UNSCHEDULABLE" Workload "no node has room for the pod"
+        ["kubectl describe nodes" => "shows what is asked for and what there is"];
     ContainerConfig "CONTAINER_CONFIG" Workload "the container refers to a ConfigMap, Secret or key that does not exist"
         ["canary-lab up" => "makes what is missing"];
     CrashLoop "CRASH_LOOP" Workload "the container's program ends again and again"
@@ -315,6 +292,18 @@ reasons! {
         ["canary-lab up" => "puts the lab's own VirtualService and DestinationRule back"];
     NoHealthyUpstream "NO_HEALTHY_UPSTREAM" Routing "the route's destination has no ready pod (503, flag UH)"
         ["kubectl get pods -n tf-serving" => "shows the pods", "canary-lab up" => "puts back what is missing"];
+    GatewayMismatch "GATEWAY_MISMATCH" Routing "no ingress gateway has the labels that the Gateway object selects, or the hosts do not fit"
+        ["canary-lab up" => "puts the lab's own Gateway back"];
+    SubsetEmpty "SUBSET_EMPTY" Routing "a subset's labels fit no pod, so its share of the requests gets 503"
+        ["kubectl get pods -n tf-serving --show-labels" => "shows the pods' labels"];
+    WeightsWrong "WEIGHTS_WRONG" Routing "the weights of a rule do not add up to 100"
+        ["canary-lab up" => "puts the lab's own VirtualService back"];
+    PortAmbiguous "PORT_AMBIGUOUS" Routing "the Service has several ports and the route names none, so Istio drops the route"
+        ["canary-lab up" => "puts the lab's own VirtualService back"];
+    RouteInMesh "ROUTE_IN_MESH" Routing "the VirtualService is bound to the mesh, not to the ingress gateway, which then answers 404"
+        ["canary-lab up" => "puts the lab's own VirtualService back"];
+    RouteElsewhere "ROUTE_ELSEWHERE" Routing "the object lies in another namespace than the ones it belongs to, where its short names mean something else"
+        ["kubectl get virtualservices.networking.istio.io,destinationrules.networking.istio.io,gateways.networking.istio.io -A" => "lists them all"];
     RouteNotLive "ROUTE_NOT_LIVE" Routing "the gateway did not take over the new routes in time"
         ["canary-lab up" => "waits once more"];
 

@@ -2,10 +2,14 @@
 
 use std::io;
 
-use crate::cluster::{ApiError, ClusterError};
+use crate::cluster::minikube::MinikubeError;
+use crate::cluster::{ApiError, ClusterError, ContextError, MeshError};
 use crate::doctor::{Failure, Reason};
+use crate::istio::{ArchiveError, InstallError, ReleaseError};
 use crate::lab::LabError;
 use crate::state::{HomeError, LockError, StateError};
+use crate::tools::ToolError;
+use crate::tools::minikube::{self, Area};
 use crate::yaml::YamlError;
 
 impl From<HomeError> for Failure {
@@ -111,7 +115,138 @@ impl From<ClusterError> for Failure {
                 Self::new(Reason::RouteNotLive, "the gateway's routes are not live").observed(text)
             }
             ClusterError::Api(error) => error.into(),
+            ClusterError::Tool(error) => of_tool(&error),
+            ClusterError::Context(error) => match error {
+                ContextError::Unknown { known, .. } => {
+                    let failure = Self::new(Reason::ContextUnknown, text);
+                    failure.observed(if known.is_empty() {
+                        "it has none at all".to_owned()
+                    } else {
+                        format!("it has {}", known.join(", "))
+                    })
+                }
+                ContextError::Unreadable { .. } => {
+                    Self::new(Reason::ApiUnreachable, "the kubeconfig cannot be read").observed(text)
+                }
+                ContextError::NotWritten { file, source } => HomeError::NotWritable { path: file, source }.into(),
+            },
+            ClusterError::Minikube(error) => of_minikube(&error),
+            ClusterError::ProfileUnfit(_) => {
+                Self::new(Reason::MinikubeProfileUnfit, "a minikube profile is in the way").observed(text)
+            }
+            ClusterError::ProfilePaused(name) => Self::new(Reason::MinikubeProfilePaused, text)
+                .then(format!("minikube unpause -p {name}"), "lets it go on"),
+            ClusterError::Mesh(error) => of_mesh(*error),
+            ClusterError::IngressUnfit(_) => {
+                Self::new(Reason::IngressUnfit, "this way into the cluster does not exist").observed(text)
+            }
+            ClusterError::TunnelEnded { log, file } => {
+                let mut failure = Self::new(Reason::TunnelEnded, text);
+                failure.observed = log;
+                failure.evidence = Some(file);
+                failure
+            }
+            ClusterError::PasswordNeeded => Self::new(Reason::PasswordNeeded, text)
+                .then(
+                    "canary-lab tunnel",
+                    "runs it in another terminal, where it can ask; then `canary-lab up` goes on",
+                )
+                .then("canary-lab up --ingress node-port", "goes without a tunnel"),
+            ClusterError::PermissionMissing(missing) => {
+                let mut failure = Self::new(Reason::PermissionMissing, text);
+                failure.observed = missing;
+                failure
+            }
+            ClusterError::NodeUnknown(_) => {
+                Self::new(Reason::ModelNotPlaced, "the models' place on the node is not known")
+                    .observed(text)
+                    .because("the nodes are not this machine, and nothing says where models lie on them")
+                    .then("canary-lab up --models-on-node DIR", "mounts DIR of the node, where you have put the models")
+            }
+            ClusterError::NotPlaced { ref said, .. } => {
+                let mut failure = Self::new(Reason::ModelNotPlaced, text);
+                failure.observed.clone_from(said);
+                failure
+            }
+            ClusterError::NotKept(_) => {
+                Self::new(Reason::HomeNotWritable, "the lab's home cannot be used").observed(text)
+            }
         }
+    }
+}
+
+fn of_tool(error: &ToolError) -> Failure {
+    let text = error.to_string();
+    match error {
+        ToolError::Hung { last, .. } => {
+            let mut failure = Failure::new(Reason::ToolHung, text);
+            failure.observed.clone_from(last);
+            failure
+        }
+        ToolError::NotStarted { .. } => Failure::new(Reason::ToolFailed, text),
+        ToolError::Cancelled { .. } => Failure::new(Reason::Interrupted, text),
+    }
+}
+
+/// minikube's reason ids and exit codes as the lab's reasons.
+fn of_minikube(error: &MinikubeError) -> Failure {
+    let reason = match minikube::area(&error.refusal.id, error.code) {
+        Area::Usage => Reason::MinikubeUsage,
+        Area::Resources => Reason::MinikubeResources,
+        Area::Host => Reason::MinikubeHost,
+        Area::Network => Reason::MinikubeNetwork,
+        Area::Driver => Reason::MinikubeDriver,
+        Area::Guest => Reason::MinikubeGuest,
+        Area::Runtime => Reason::MinikubeRuntime,
+        Area::Kubernetes => Reason::MinikubeKubernetes,
+        Area::KubernetesVersion => Reason::MinikubeTooNew,
+        Area::Unknown => Reason::MinikubeFailed,
+    };
+    let mut failure = Failure::new(reason, error.to_string());
+    if !error.refusal.id.is_empty() {
+        failure = failure.observed(format!("minikube says {}", error.refusal.id));
+    }
+    failure.observed.extend(error.said.iter().filter(|line| !line.contains(&error.refusal.message)).cloned());
+    if let Some(code) = error.code {
+        failure = failure.observed(format!("exit {code}"));
+    }
+    if reason == Reason::MinikubeTooNew {
+        failure = failure.because("this minikube does not start the Kubernetes version that Istio 1.12 needs");
+    }
+    failure
+}
+
+fn of_mesh(error: MeshError) -> Failure {
+    let text = error.to_string();
+    let with = |reason, said: Vec<String>| {
+        let mut failure = Failure::new(reason, text.clone());
+        failure.observed = said;
+        failure
+    };
+    match error {
+        MeshError::Install(InstallError::Tool(error)) | MeshError::Release(ReleaseError::Tool(error)) => {
+            of_tool(&error)
+        }
+        MeshError::Install(InstallError::ClusterTooNew { said }) => with(Reason::KubernetesTooNew, said),
+        MeshError::Install(InstallError::NoCluster { said }) => with(Reason::ApiUnreachable, said),
+        MeshError::Install(InstallError::OptionRefused { said }) => with(Reason::MeshOptionRefused, said),
+        MeshError::Install(InstallError::GaveUp { said, .. }) => with(Reason::MeshInstallFailed, said),
+        MeshError::Release(ReleaseError::Download(error)) => error.into(),
+        MeshError::Release(ReleaseError::NoPlatform { .. }) => Failure::new(Reason::ArchitectureUnfit, text),
+        MeshError::Release(ReleaseError::NoChecksum { .. }) => {
+            Failure::new(Reason::DownloadDamaged, "the release's checksum cannot be read").observed(text)
+        }
+        MeshError::Release(ReleaseError::Archive(ArchiveError::Unsafe { .. })) => {
+            Failure::new(Reason::ArchiveUnsafe, "the archive is not unpacked").observed(text)
+        }
+        MeshError::Release(ReleaseError::Archive(ArchiveError::Damaged { .. })) => {
+            Failure::new(Reason::DownloadDamaged, "the archive cannot be unpacked").observed(text)
+        }
+        MeshError::Release(ReleaseError::Archive(ArchiveError::Io { path, source })) => {
+            HomeError::NotWritable { path, source }.into()
+        }
+        MeshError::Release(ReleaseError::OtherVersion { .. }) => Failure::new(Reason::IstioctlWrong, text),
+        MeshError::Release(ReleaseError::Machine(_)) => Failure::new(Reason::Internal, text),
     }
 }
 

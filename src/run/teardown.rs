@@ -13,7 +13,7 @@ use crate::doctor::{Failure, Reason};
 use crate::lab::{Lab, Manifest, StepSpec};
 use crate::state::{Creator, Home, HomeError, Item, State, StateFile, entries, write_atomically};
 use crate::steps::unchanged_work_files;
-use crate::ui::plural;
+use crate::ui::{Progress, plural};
 
 /// How long an object may take to go, with all that depends on it.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -91,7 +91,14 @@ impl Teardown<'_> {
             self.remove_objects(&mut report).await?;
             return Ok(report);
         }
-        if !self.force {
+        if !self.provider.stop_removes_everything() {
+            // The cluster stays: what is the lab's goes object by object, and the mesh if the lab installed it.
+            if matches!(self.provider.probe().await?, Standing::Runs { .. }) {
+                self.remove_objects(&mut report).await?;
+                let api = Api::connect(self.provider.kubeconfig()).await?;
+                report.removed.extend(self.provider.remove_mesh(&api, &Progress::silent()).await?);
+            }
+        } else if !self.force {
             self.keep_copies().await?;
         }
         let running = self.provider.processes().await?.len();

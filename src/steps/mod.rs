@@ -14,6 +14,7 @@ mod mesh;
 mod model;
 mod namespace;
 mod picture;
+mod place;
 mod predict;
 mod preflight;
 mod rollout;
@@ -98,7 +99,7 @@ pub async fn probe(step: &StepSpec, world: &World<'_>) -> Result<Probe, Failure>
         StepSpec::WorkFolder => work_folder::probe(world),
         StepSpec::Mesh(spec) => mesh::probe(spec, world).await,
         StepSpec::Tunnel => tunnel::probe(world).await,
-        StepSpec::Model(spec) => model::probe(spec, world).await,
+        StepSpec::Model(spec) => place::probe(spec, world).await,
         StepSpec::Namespace(spec) => namespace::probe(spec, world).await,
         StepSpec::Apply(spec) => manifest::probe(spec, world).await,
         StepSpec::Preflight
@@ -116,7 +117,7 @@ pub async fn apply(step: &StepSpec, world: &World<'_>) -> Result<Change, Failure
         StepSpec::WorkFolder => work_folder::apply(world),
         StepSpec::Mesh(_) => mesh::apply(world).await,
         StepSpec::Tunnel => tunnel::apply(world).await,
-        StepSpec::Model(spec) => model::apply(spec, world).await,
+        StepSpec::Model(spec) => place::apply(spec, world).await,
         StepSpec::Namespace(spec) => namespace::apply(spec, world).await,
         StepSpec::Apply(spec) => manifest::apply(spec, world).await,
         StepSpec::Rollout(spec) => rollout::apply(spec, world).await,

@@ -4,12 +4,16 @@ use serde_json::json;
 
 use super::{Seen, World};
 use crate::doctor::Failure;
-use crate::doctor::checks::{Finding, machine};
+use crate::doctor::checks::{Finding, Subject, Target, preflight};
 use crate::ui::plural;
 
 pub(super) async fn judge(world: &World<'_>) -> Result<Seen, Failure> {
-    let own = world.provider.processes().await?;
-    let checks = machine(world.home.root(), world.environment, &own);
+    let target = Target::of_provider(world.provider.name());
+    let mut subject = Subject::new(world.home.root(), world.environment, target);
+    subject.own_pids = world.provider.processes().await?;
+    subject.provider = Some(world.provider);
+    subject.expect(&world.provider.plan());
+    let checks = preflight(&subject).await;
     let mut warnings = Vec::new();
     for check in &checks {
         match &check.finding {

@@ -146,17 +146,21 @@ impl World<'_> {
     /// Where requests enter, read from the ingress service as the tutorial reads it.
     pub async fn ingress(&self) -> Result<IngressAddress, Failure> {
         let api = self.api().await?;
-        ingress_of(&api, self.lab).await
+        ingress_of(self.provider, &api, self.lab).await
     }
 }
 
-/// Where requests enter: the service's first external address and the port of the lab's name.
-pub async fn ingress_of(api: &Api, lab: &Lab) -> Result<IngressAddress, Failure> {
+/// Where requests enter: the way that the provider knows, else the service's first external address and the port of the
+/// lab's name.
+pub async fn ingress_of(provider: &dyn Provider, api: &Api, lab: &Lab) -> Result<IngressAddress, Failure> {
     let spec = &lab.spec.ingress;
     let reference = ObjectRef::new("v1", "Service", Some(&spec.namespace), &spec.service);
     let Some(service) = api.get(&reference).await? else {
         return Err(Failure::new(Reason::MeshNotReady, format!("{} does not exist", reference.label())));
     };
+    if let Some(ingress) = provider.ingress(api).await? {
+        return Ok(IngressAddress { ingress, service });
+    }
     let first = meta::list_at(&service, &["status", "loadBalancer", "ingress"]).first().cloned().unwrap_or_default();
     let host = first["ip"].as_str().or_else(|| first["hostname"].as_str());
     let port = meta::list_at(&service, &["spec", "ports"]).iter().find(|port| port["name"] == spec.port.as_str());

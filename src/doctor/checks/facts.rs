@@ -16,8 +16,12 @@ pub(super) fn has_avx() -> bool {
 
 /// Bytes that new processes can use without swapping, as the kernel estimates them.
 pub(super) fn available_memory() -> Option<u64> {
+    meminfo("MemAvailable:")
+}
+
+fn meminfo(key: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
     Some(kibibytes << 10)
 }
@@ -32,4 +36,23 @@ pub(super) fn available_disk(path: &Path) -> Option<u64> {
     let existing = path.ancestors().find(|ancestor| ancestor.is_dir())?;
     let system = rustix::fs::statvfs(existing).ok()?;
     Some(system.f_bavail * system.f_frsize)
+}
+
+/// A number in a file of /proc/sys.
+pub(super) fn kernel_number(path: &str) -> Option<u64> {
+    std::fs::read_to_string(Path::new("/proc/sys").join(path)).ok()?.trim().parse().ok()
+}
+
+/// The version of control groups: 2 where the unified hierarchy is mounted, else 1.
+pub(super) fn cgroup_version() -> Option<u8> {
+    let folder = Path::new("/sys/fs/cgroup");
+    if folder.join("cgroup.controllers").is_file() {
+        return Some(2);
+    }
+    folder.is_dir().then_some(1)
+}
+
+/// Whether this process runs as root.
+pub(super) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }

@@ -1,16 +1,17 @@
-//! Who listens on all addresses.
+//! Who listens, on all addresses or on one.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use serde::Serialize;
 
-/// A TCP socket that listens on all addresses.
+/// A TCP socket that listens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listener {
-    /// `0.0.0.0` or `[::]`.
-    pub address: &'static str,
+    /// `0.0.0.0`, `[::]`, or one IPv4 address.
+    pub address: String,
     /// Its port.
     pub port: u16,
     /// The process that holds it, where this user may see that.
@@ -20,6 +21,11 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// Whether it listens on all addresses.
+    pub fn is_wildcard(&self) -> bool {
+        self.address == "0.0.0.0" || self.address == "[::]"
+    }
+
     /// Whether one of these processes holds it.
     pub fn is_of(&self, pids: &[u32]) -> bool {
         self.pid.is_some_and(|pid| pids.contains(&pid))
@@ -38,15 +44,16 @@ impl fmt::Display for Listener {
 
 /// Sockets that listen on 0.0.0.0 or `[::]`, from the kernel's tables; empty where there are none to read.
 pub fn wildcard_listeners() -> Vec<Listener> {
-    let mut found = Vec::new();
-    for (table, wildcard, address) in
-        [("/proc/net/tcp", "00000000", "0.0.0.0"), ("/proc/net/tcp6", "00000000000000000000000000000000", "[::]")]
-    {
-        let Ok(text) = std::fs::read_to_string(table) else { continue };
-        found.extend(
-            text.lines().skip(1).filter_map(|line| parse(line, wildcard)).map(|(port, inode)| (address, port, inode)),
-        );
-    }
+    let mut listeners = listeners();
+    listeners.retain(Listener::is_wildcard);
+    listeners
+}
+
+/// Every listening socket of IPv4, and those of IPv6 that listen on all addresses (and so on IPv4's as well).
+pub(super) fn listeners() -> Vec<Listener> {
+    let read = |table| std::fs::read_to_string(table).unwrap_or_default();
+    let mut found: Vec<(String, u16, u64)> = read("/proc/net/tcp").lines().skip(1).filter_map(parse).collect();
+    found.extend(read("/proc/net/tcp6").lines().skip(1).filter_map(parse).filter(|(address, _, _)| address == "[::]"));
     if found.is_empty() {
         return Vec::new();
     }
@@ -61,14 +68,20 @@ pub fn wildcard_listeners() -> Vec<Listener> {
         .collect()
 }
 
-/// Port and inode of a line that describes a listening wildcard socket (state 0A).
-fn parse(line: &str, wildcard: &str) -> Option<(u16, u64)> {
+/// Address, port and inode of a line that describes a listening socket (state 0A). The kernel writes an address as
+/// hexadecimal words in the machine's own order of bytes.
+fn parse(line: &str) -> Option<(String, u16, u64)> {
     let mut words = line.split_whitespace();
     let (address, port) = words.nth(1)?.split_once(':')?;
     let state = words.nth(1)?;
     let inode = words.nth(5)?.parse().ok()?;
-    (address == wildcard && state == "0A").then_some(())?;
-    Some((u16::from_str_radix(port, 16).ok()?, inode))
+    (state == "0A").then_some(())?;
+    let address = match address.len() {
+        8 => Ipv4Addr::from(u32::from_str_radix(address, 16).ok()?.to_ne_bytes()).to_string(),
+        _ if address.bytes().all(|digit| digit == b'0') => "[::]".to_owned(),
+        _ => "an IPv6 address".to_owned(),
+    };
+    Some((address, u16::from_str_radix(port, 16).ok()?, inode))
 }
 
 /// The process of every socket, by inode, as far as this user may look.
@@ -98,9 +111,11 @@ mod tests {
     #[test]
     fn kernel_lines_are_read() {
         let line = "   0: 00000000:2135 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0000 100 0 0 10 0";
-        assert_eq!(parse(line, "00000000"), Some((8501, 4711)));
-        let connected = line.replace(" 0A ", " 01 ");
-        assert_eq!(parse(&connected, "00000000"), None);
-        assert_eq!(parse(&line.replace("00000000:2135", "0100007F:2135"), "00000000"), None);
+        assert_eq!(parse(line), Some(("0.0.0.0".into(), 8501, 4711)));
+        assert_eq!(parse(&line.replace(" 0A ", " 01 ")), None, "a connection is no listener");
+        let own = line.replace("00000000:2135", "0100007F:2135");
+        assert_eq!(parse(&own), Some(("127.0.0.1".into(), 8501, 4711)));
+        let wide = line.replace("00000000:2135", "00000000000000000000000000000000:2135");
+        assert_eq!(parse(&wide), Some(("[::]".into(), 8501, 4711)));
     }
 }

@@ -1,218 +1,265 @@
-//! Checks of this machine, each with what it found.
+//! Checks of the machine, the tools, the cluster, the mesh, the models and the routes, each with what it found.
 //!
-//! [`machine`] asks all of them. A check that fails stops `up`; a warning only tells. Nothing is started or changed.
+//! [`CHECKS`] is the one table: id, category, what is looked at and why, which clusters it concerns, which checks have to hold first.
+//! [`examine`] asks them in order; one whose forerunner failed is skipped and says so. Nothing is started or changed.
+//! A failed check stops `up` where it concerns the chosen cluster, and is a warning elsewhere.
+//! `docs/checks.md` is generated from the table.
 
+mod catalogue;
+mod cluster;
 mod facts;
+mod host;
 mod listeners;
-
-use std::path::Path;
+mod mesh;
+mod models;
+mod network;
+mod routing;
+mod subject;
+mod tools;
 
 use serde::Serialize;
 
-use super::failure::Failure;
+use super::failure::{Failure, Next};
 use super::reasons::Reason;
-use crate::ui::{Environment, thousands};
 
+pub use catalogue::{CHECKS, CheckKind};
+pub(crate) use cluster::orphaned_webhooks;
 pub use listeners::{Listener, wildcard_listeners};
+pub use network::POD_PORTS;
+pub use subject::{LabFacts, ModelFacts, Subject, Target, pinned_minikube};
 
-/// Free bytes that a lab needs in its home: two models, their request body and the cluster's storage.
-const NEEDED_DISK: u64 = 600 << 20;
-/// Free bytes of memory that two model servers and the cluster need.
-const NEEDED_MEMORY: u64 = 1 << 30;
-/// Open files that the daemon and its proxies need.
-const NEEDED_FILES: u64 = 512;
-/// Ports that pods of the lab listen on, each on its own address; a listener on all addresses blocks them.
-pub const POD_PORTS: [u16; 7] = [8080, 8443, 8500, 8501, 15020, 15021, 15090];
-
-/// Which part of a machine a check is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// What a check is about, in the order in which one depends on the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Area {
-    /// Programs that the learner uses.
-    Tools,
+pub enum Category {
     /// The machine itself.
-    Machine,
-    /// Addresses, ports and proxies.
-    Network,
-    /// The lab's directory.
-    Home,
+    Host,
+    /// Other programs.
+    Tools,
+    /// Kubernetes.
+    Cluster,
+    /// Istio.
+    Mesh,
+    /// SavedModels.
+    Models,
+    /// Where requests go.
+    Routing,
+}
+
+impl Category {
+    /// Every category, in order.
+    pub const ALL: [Self; 6] = [Self::Host, Self::Tools, Self::Cluster, Self::Mesh, Self::Models, Self::Routing];
+
+    /// A heading.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Host => "Machine",
+            Self::Tools => "Tools",
+            Self::Cluster => "Cluster",
+            Self::Mesh => "Mesh",
+            Self::Models => "Models",
+            Self::Routing => "Routing",
+        }
+    }
 }
 
 /// What a check found.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone)]
 #[must_use]
 pub enum Finding {
     /// As it should be.
     Fine(String),
     /// Worth knowing; `up` goes on.
     Warning(Failure),
-    /// The lab cannot be built.
+    /// The lab cannot be built, or does not work.
     Failed(Failure),
     /// Could not or need not be looked at.
     Skipped(String),
 }
 
-/// One check.
-#[derive(Debug, Clone, Serialize)]
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// As it should be.
+    Fine,
+    /// Worth knowing.
+    Warning,
+    /// In the way.
+    Error,
+    /// Not looked at.
+    Skipped,
+}
+
+/// One check that was asked.
+#[derive(Debug, Clone)]
 pub struct Check {
-    /// What it is about.
-    pub area: Area,
-    /// Its stable name.
-    pub id: &'static str,
+    /// Its entry of the table.
+    pub kind: &'static CheckKind,
     /// What it found.
     pub finding: Finding,
 }
 
-/// Looks at everything that the embedded cluster needs. Ports that the lab's own cluster holds (`own_pids`) are fine.
-pub fn machine(home: &Path, environment: &Environment, own_pids: &[u32]) -> Vec<Check> {
-    let check = |area, id, finding| Check { area, id, finding };
-    let mut checks = vec![
-        check(Area::Tools, "kubectl", tool("kubectl", "typing the tutorial's commands", environment)),
-        check(Area::Tools, "curl", tool("curl", "typing the tutorial's requests", environment)),
-        check(Area::Machine, "platform", platform()),
-        check(Area::Machine, "cpu", cpu()),
-        check(Area::Machine, "memory", memory()),
-        check(Area::Machine, "open-files", open_files()),
-        check(Area::Home, "disk", disk(home)),
-        check(Area::Network, "loopback", loopback()),
-        check(Area::Network, "proxy", proxy(environment)),
-    ];
-    checks.extend(ports(own_pids));
+impl Check {
+    /// How it came out.
+    pub fn severity(&self) -> Severity {
+        match &self.finding {
+            Finding::Fine(_) => Severity::Fine,
+            Finding::Warning(_) => Severity::Warning,
+            Finding::Failed(_) => Severity::Error,
+            Finding::Skipped(_) => Severity::Skipped,
+        }
+    }
+
+    /// The failure that it found.
+    pub fn failure(&self) -> Option<&Failure> {
+        match &self.finding {
+            Finding::Warning(failure) | Finding::Failed(failure) => Some(failure),
+            Finding::Fine(_) | Finding::Skipped(_) => None,
+        }
+    }
+
+    /// One line: what it found.
+    pub fn headline(&self) -> &str {
+        match &self.finding {
+            Finding::Fine(text) | Finding::Skipped(text) => text,
+            Finding::Warning(failure) | Finding::Failed(failure) => &failure.headline,
+        }
+    }
+
+    /// Where it is documented.
+    pub fn documentation(&self) -> String {
+        format!("docs/checks.md#{}", self.kind.id)
+    }
+
+    /// What to do about it, the lab's own safe fix first.
+    pub fn fixes(&self) -> Vec<Next> {
+        self.failure().map(Failure::next_steps).unwrap_or_default()
+    }
+}
+
+impl Serialize for Check {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Shape<'a> {
+            id: &'a str,
+            category: Category,
+            severity: Severity,
+            headline: &'a str,
+            reason: Option<Reason>,
+            evidence: &'a [String],
+            cause: Option<&'a str>,
+            fix: Vec<Next>,
+            fixable: bool,
+            documentation: String,
+        }
+        let failure = self.failure();
+        let shape = Shape {
+            id: self.kind.id,
+            category: self.kind.category,
+            severity: self.severity(),
+            headline: self.headline(),
+            reason: failure.map(|failure| failure.reason),
+            evidence: failure.map_or(&[], |failure| failure.observed.as_slice()),
+            cause: failure.map(Failure::cause_text),
+            fix: self.fixes(),
+            fixable: failure.is_some() && self.kind.fixable,
+            documentation: self.documentation(),
+        };
+        shape.serialize(serializer)
+    }
+}
+
+/// Asks the checks that are `wanted`, in the order of the table.
+pub async fn examine(subject: &Subject<'_>, wanted: impl Fn(&CheckKind) -> bool) -> Vec<Check> {
+    let mut checks: Vec<Check> = Vec::new();
+    for kind in CHECKS.iter().filter(|kind| wanted(kind)) {
+        let obstacle =
+            kind.needs.iter().find_map(|needed| obstacle(checks.iter().find(|check| check.kind.id == *needed)?));
+        let finding = match obstacle {
+            Some(why) => Finding::Skipped(why),
+            None => (kind.look)(subject).await,
+        };
+        let finding = match finding {
+            // What another kind of cluster needs is no obstacle for this one.
+            Finding::Failed(failure) if !kind.concerns.contains(&subject.target) => Finding::Warning(failure),
+            finding => finding,
+        };
+        checks.push(Check { kind, finding });
+    }
     checks
 }
 
-fn tool(name: &str, purpose: &str, environment: &Environment) -> Finding {
-    let found = which::which_in(name, environment.get("PATH"), ".");
-    match found {
-        Ok(path) => Finding::Fine(format!("{name} ({})", path.display())),
-        Err(_) => {
-            Finding::Warning(Failure::new(Reason::ToolMissing, format!("{name} is not installed; {purpose} needs it")))
+/// Asks what must hold before a cluster of this kind is touched: the machine and the tools.
+pub async fn preflight(subject: &Subject<'_>) -> Vec<Check> {
+    examine(subject, |kind| kind.category <= Category::Tools && kind.concerns.contains(&subject.target)).await
+}
+
+/// Why a check that needs this one cannot be asked.
+fn obstacle(forerunner: &Check) -> Option<String> {
+    let id = forerunner.kind.id;
+    match &forerunner.finding {
+        Finding::Fine(_) => None,
+        // A warning is an obstacle where the thing itself is not there.
+        Finding::Warning(failure) => {
+            let absent = matches!(
+                failure.reason,
+                Reason::ToolMissing
+                    | Reason::MinikubeMissing
+                    | Reason::DockerDown
+                    | Reason::DockerForbidden
+                    | Reason::ToolFailed
+                    | Reason::ToolHung
+            );
+            absent.then(|| format!("needs `{id}`: {}", failure.headline))
         }
+        Finding::Failed(failure) => Some(format!("needs `{id}`: {}", failure.headline)),
+        Finding::Skipped(why) if why.starts_with("needs ") => Some(why.clone()),
+        Finding::Skipped(why) => Some(format!("needs `{id}`: {why}")),
     }
-}
-
-fn platform() -> Finding {
-    let (system, processor) = (std::env::consts::OS, std::env::consts::ARCH);
-    if system == "linux" && matches!(processor, "x86_64" | "aarch64") {
-        return Finding::Fine(format!("{system} on {processor}"));
-    }
-    Finding::Failed(Failure::new(
-        Reason::PlatformUnsupported,
-        format!("{system} on {processor} does not run the embedded cluster"),
-    ))
-}
-
-fn cpu() -> Finding {
-    if std::env::consts::ARCH != "x86_64" {
-        return Finding::Skipped("AVX is a matter of x86_64 only".to_owned());
-    }
-    if facts::has_avx() {
-        return Finding::Fine("CPU has AVX (tensorflow/serving's image needs it)".to_owned());
-    }
-    Finding::Warning(Failure::new(Reason::CpuWithoutAvx, "the CPU has no AVX"))
-}
-
-fn memory() -> Finding {
-    match facts::available_memory() {
-        Some(bytes) if bytes < NEEDED_MEMORY => Finding::Warning(
-            Failure::new(Reason::MemoryLow, format!("{} MiB of memory are available", thousands(bytes >> 20)))
-                .observed(format!("the lab needs about {} MiB", thousands(NEEDED_MEMORY >> 20))),
-        ),
-        Some(bytes) => Finding::Fine(format!("{} MiB of memory available", thousands(bytes >> 20))),
-        None => Finding::Skipped("the system does not tell its free memory".to_owned()),
-    }
-}
-
-fn open_files() -> Finding {
-    match facts::open_files_limit() {
-        Some(limit) if limit < NEEDED_FILES => Finding::Warning(
-            Failure::new(Reason::OpenFilesLow, format!("a process may open {limit} files"))
-                .observed(format!("the lab needs {NEEDED_FILES}")),
-        ),
-        Some(limit) => Finding::Fine(format!("{} open files a process", thousands(limit))),
-        None => Finding::Fine("no limit on open files".to_owned()),
-    }
-}
-
-fn disk(home: &Path) -> Finding {
-    let Some(bytes) = facts::available_disk(home) else {
-        return Finding::Skipped("the file system does not tell its free space".to_owned());
-    };
-    if bytes < NEEDED_DISK {
-        return Finding::Warning(
-            Failure::new(Reason::DiskLow, format!("{} MiB are free for {}", thousands(bytes >> 20), home.display()))
-                .observed(format!("a lab needs about {} MiB", thousands(NEEDED_DISK >> 20))),
-        );
-    }
-    Finding::Fine(format!("{} MiB free in the home's file system", thousands(bytes >> 20)))
-}
-
-/// The whole of 127.0.0.0/8 is local on Linux; elsewhere, and in odd containers, only 127.0.0.1 is.
-fn loopback() -> Finding {
-    match std::net::TcpListener::bind("127.99.77.33:0") {
-        Ok(_) => Finding::Fine("addresses of 127.0.0.0/8 can be bound".to_owned()),
-        Err(error) => Finding::Failed(
-            Failure::new(Reason::AddressesTaken, "addresses of 127.0.0.0/8 cannot be bound")
-                .observed(error.to_string()),
-        ),
-    }
-}
-
-fn proxy(environment: &Environment) -> Finding {
-    let named: Vec<&str> = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
-        .into_iter()
-        .filter(|name| environment.get(name).is_some())
-        .collect();
-    if named.is_empty() {
-        return Finding::Fine("no proxy is set".to_owned());
-    }
-    Finding::Warning(Failure::new(
-        Reason::ProxyWithoutException,
-        format!("{} is set; the lab goes around it, curl and Python need NO_PROXY", named.join(", ")),
-    ))
-}
-
-fn ports(own_pids: &[u32]) -> Vec<Check> {
-    let held = wildcard_listeners();
-    POD_PORTS
-        .iter()
-        .map(|port| {
-            let holder = held.iter().find(|listener| listener.port == *port && !listener.is_of(own_pids));
-            let finding = match holder {
-                None => Finding::Fine(format!("port {port} is free on all addresses")),
-                Some(listener) => Finding::Failed(
-                    Failure::new(Reason::PortHeldByWildcard, format!("port {port} is held on all addresses"))
-                        .observed(format!("{listener} listens on {}:{port}", listener.address)),
-                ),
-            };
-            Check { area: Area::Network, id: "port", finding }
-        })
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::ui::Environment;
 
     #[test]
-    fn a_wildcard_listener_is_found_and_named() {
-        let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let listeners = wildcard_listeners();
-        let found = listeners.iter().find(|listener| listener.port == port).unwrap();
-        assert!(found.is_of(&[std::process::id()]), "{found:?}");
-        assert!(found.to_string().contains(&std::process::id().to_string()), "{found}");
-        let own = own.local_addr().unwrap().port();
-        assert!(!listeners.iter().any(|listener| listener.port == own), "an address of its own blocks nobody");
+    fn ids_are_unique_and_needs_come_before() {
+        let mut seen = BTreeSet::new();
+        let mut last = Category::Host;
+        for kind in CHECKS {
+            assert!(kind.category >= last, "{}: categories are in the order of dependency", kind.id);
+            last = kind.category;
+            assert!(kind.needs.iter().all(|needed| seen.contains(needed)), "{}: needs a later check", kind.id);
+            assert!(seen.insert(kind.id), "{}", kind.id);
+            assert!(!kind.concerns.is_empty(), "{}", kind.id);
+        }
+        for category in Category::ALL {
+            assert!(CHECKS.iter().any(|kind| kind.category == category), "{category:?}");
+        }
     }
 
-    #[test]
-    fn a_proxy_is_a_warning() {
-        let environment = Environment([("http_proxy".into(), "http://10.0.0.1:3128".into())].into());
-        let Finding::Warning(failure) = proxy(&environment) else { panic!() };
-        assert_eq!(failure.reason, Reason::ProxyWithoutException);
-        assert!(matches!(proxy(&Environment::default()), Finding::Fine(_)));
+    #[tokio::test]
+    async fn a_failed_check_skips_its_dependents_with_the_reason() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment([("PATH".into(), home.path().into())].into());
+        let subject = Subject::new(home.path(), &environment, Target::Minikube);
+        let checks = examine(&subject, |kind| kind.category == Category::Tools).await;
+        let find = |id: &str| checks.iter().find(|check| check.kind.id == id).unwrap();
+        assert_eq!(find("minikube").severity(), Severity::Error);
+        let skipped = find("minikube-kubernetes");
+        assert_eq!(skipped.severity(), Severity::Skipped);
+        assert!(skipped.headline().starts_with("needs `minikube`"), "{}", skipped.headline());
+        let subject = Subject::new(home.path(), &environment, Target::Embedded);
+        let checks = examine(&subject, |kind| kind.category == Category::Tools).await;
+        let minikube = checks.iter().find(|check| check.kind.id == "minikube").unwrap();
+        assert_eq!(minikube.severity(), Severity::Warning, "the embedded cluster needs no minikube");
+        let json = serde_json::to_value(minikube).unwrap();
+        assert_eq!(json["reason"], "MINIKUBE_MISSING");
+        assert_eq!(json["documentation"], "docs/checks.md#minikube");
+        assert!(json["fix"].as_array().is_some_and(|fixes| !fixes.is_empty()), "{json}");
     }
 }

@@ -1,0 +1,37 @@
+//! A model's files lie where pods mount them. Where the node is this machine, they lie there once they are built.
+
+use super::{Change, Probe, World, model};
+use crate::doctor::{Failure, Reason};
+use crate::lab::ModelStep;
+
+/// What the model's own probe found, unless the files are not on the node yet.
+pub(super) async fn probe(spec: &ModelStep, world: &World<'_>) -> Result<Probe, Failure> {
+    let built = model::probe(spec, world).await?;
+    let Probe::Satisfied(seen) = built else { return Ok(built) };
+    if world.provider.is_the_labs() {
+        return Ok(Probe::Satisfied(seen));
+    }
+    let api = world.api().await?;
+    let folder = world.home.models().join(&spec.name);
+    let differences = world.provider.probe_model(&api, &spec.name, &folder).await?;
+    if differences.is_empty() {
+        return Ok(Probe::Satisfied(seen));
+    }
+    let mut failure = Failure::new(Reason::ModelNotOnNode, format!("model {} is not on the node", spec.name));
+    failure.observed = differences;
+    Ok(Probe::Needed(failure))
+}
+
+/// Builds the model where that is needed, and places it.
+pub(super) async fn apply(spec: &ModelStep, world: &World<'_>) -> Result<Change, Failure> {
+    let mut change = match model::probe(spec, world).await? {
+        Probe::Satisfied(_) => Change::default(),
+        Probe::Needed(_) | Probe::Judge => model::apply(spec, world).await?,
+    };
+    if !world.provider.is_the_labs() {
+        let api = world.api().await?;
+        let folder = world.home.models().join(&spec.name);
+        change.created.extend(world.provider.place_model(&api, &spec.name, &folder, &world.progress).await?);
+    }
+    Ok(change)
+}
