@@ -6,6 +6,7 @@ mod bench;
 mod crash;
 mod drift;
 mod faults;
+mod foreign;
 mod grpc;
 mod homes;
 mod kubernetes;

@@ -26,13 +26,17 @@ fn a_stage_that_is_not_there_names_the_nearest() {
 }
 
 #[test]
-fn clusters_that_are_not_driven_yet_are_said_so() {
+fn options_for_another_cluster_are_refused_before_anything_begins() {
     let bench = Bench::new();
-    for cluster in ["minikube", "context:prod"] {
-        let ended = bench.run(&["up", "--cluster", cluster]);
+    for args in [
+        &["up", "--cluster", "embedded", "--kubernetes-version", "v1.20.2"][..],
+        &["up", "--cluster", "embedded", "--ingress", "node-port"],
+        &["up", "--cluster", "embedded", "--set", "values.telemetry.enabled=false"],
+    ] {
+        let ended = bench.run(args);
         assert_eq!(ended.code, 2, "{ended:?}");
-        assert!(ended.err.contains("PROVIDER_NOT_AVAILABLE"), "{}", ended.err);
-        assert!(ended.err.contains("canary-lab up --cluster embedded"), "{}", ended.err);
+        assert!(ended.err.contains("CLUSTER_OPTION_UNFIT"), "{}", ended.err);
+        assert!(!bench.home().exists(), "nothing was begun");
     }
 }
 

@@ -1,0 +1,344 @@
+//! A cluster that is not the lab's: another home's embedded cluster plays it, reached through its kubeconfig alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use canary_lab::cluster::Api;
+use canary_lab::objects::Gvk;
+use serde_json::Value;
+
+use super::bench::{Bench, Ended, finish, kill, processes, project};
+
+/// Two homes: one whose cluster is the foreign one, and one whose lab stands on it.
+struct Pair {
+    foreign: Bench,
+    lab: Bench,
+}
+
+impl Pair {
+    /// The foreign cluster with this much of its own.
+    fn until(stage: &str) -> Self {
+        let pair = Self { foreign: Bench::new(), lab: Bench::new() };
+        let up = pair.foreign.tiny(&["up", "--cluster", "embedded", "--until", stage]);
+        assert_eq!(up.code, 0, "{}\n{}", up.out, up.err);
+        pair
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.foreign.home().join("kubeconfig")
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.lab.tiny_command(args);
+        command.env("KUBECONFIG", self.kubeconfig());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ended {
+        finish(self.command(args))
+    }
+
+    /// Names of a kind in a namespace of the foreign cluster, asked of its API.
+    fn names(&self, group: &str, kind: &str, namespace: Option<&str>) -> Vec<String> {
+        let gvk = Gvk::new(group, "v1", kind);
+        let listed = tokio::runtime::Runtime::new().unwrap().block_on(async {
+            Api::connect(&self.kubeconfig()).await.unwrap().list(&gvk, namespace, "").await.unwrap()
+        });
+        listed.iter().map(|object| object["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+#[test]
+fn a_lab_stands_on_a_foreign_cluster_and_leaves_it_as_it_was() {
+    let pair = Pair::until("tunnel");
+    let before = pair.names("", "Namespace", None);
+    let up =
+        pair.run(&["up", "--cluster", "context:canary-lab", "--namespace", "team-a", "--set", "resnet50.replicas=2"]);
+    assert_eq!(up.code, 0, "{}\n{}", up.out, up.err);
+    assert!(up.out.contains("13 stages proven"), "{}", up.out);
+    assert!(up.out.contains("which was there before"), "the mesh is used as it is: {}", up.out);
+    assert!(up.out.contains("300 requests: resnet50 "), "{}", up.out);
+    let pods = pair.names("", "Pod", Some("team-a"));
+    assert_eq!(pods.iter().filter(|name| name.contains("resnet50")).count(), 2, "{pods:?}");
+
+    // Later commands find the context from any terminal, and keep to what was asked for.
+    let verify = pair.lab.tiny(&["verify"]);
+    assert_eq!(verify.code, 0, "{}\n{}", verify.out, verify.err);
+    let elsewhere = pair.lab.tiny(&["up", "--cluster", "embedded"]);
+    assert!(elsewhere.code == 2 && elsewhere.err.contains("CLUSTER_CHANGED"), "{elsewhere:?}");
+    let doctor = pair.lab.json(&["doctor"]);
+    let check = |id: &str| doctor["checks"].as_array().unwrap().iter().find(|check| check["id"] == id).unwrap().clone();
+    for id in
+        ["cluster", "permissions", "mesh", "injection", "sidecars", "model-on-node", "route-subsets", "route-weights"]
+    {
+        assert_eq!(check(id)["severity"], "fine", "{}", check(id));
+    }
+
+    let down = pair.lab.tiny(&["down", "--purge"]);
+    assert_eq!(down.code, 0, "{down:?}");
+    assert_eq!(pair.names("", "Namespace", None), before);
+    assert!(pair.names("apps", "Deployment", Some("istio-system")).contains(&"istiod".to_owned()));
+    assert!(pair.foreign.daemon() > 0, "the foreign cluster runs on");
+}
+
+#[test]
+fn a_context_that_is_not_there_is_named_with_those_that_are() {
+    let pair = Pair::until("cluster");
+    let ended = pair.run(&["up", "--cluster", "context:prod"]);
+    assert_eq!(ended.code, 11, "{ended:?}");
+    assert!(ended.err.contains("CONTEXT_UNKNOWN") && ended.err.contains("it has canary-lab"), "{}", ended.err);
+}
+
+/// The fakes of `tests/fakes` in a folder of their own, which is first on PATH.
+struct Fakes {
+    pair: Pair,
+    folder: PathBuf,
+}
+
+impl Fakes {
+    /// minikube of this version, with a Kubernetes behind it and an Istio release on a server.
+    fn new(version: &str) -> Self {
+        let pair = Pair::until("cluster");
+        let folder = pair.lab.directory().join("fakes");
+        let programs = folder.join("bin");
+        fs::create_dir_all(&programs).unwrap();
+        for name in ["minikube", "kubectl", "sudo", "ip"] {
+            fs::copy(project().join("tests/fakes").join(name), programs.join(name)).unwrap();
+        }
+        // What driver none looks for from Kubernetes 1.24 on.
+        for name in ["cri-dockerd", "crictl", "conntrack"] {
+            fs::copy(project().join("tests/fakes/ip"), programs.join(name)).unwrap();
+        }
+        let fakes = Self { pair, folder };
+        fakes.set("version", version);
+        let config = fs::read_to_string(fakes.pair.kubeconfig()).unwrap();
+        let (clusters, rest) = config.split_once("contexts:\n- name: canary-lab\n").unwrap();
+        fakes.set("kubeconfig", &format!("{clusters}contexts:\n- name: canary-lab # context\n{rest}"));
+        let behind = |args: &str| {
+            let (program, lab) = (env!("CARGO_BIN_EXE_canary-lab"), project().join("lab/tiny"));
+            let home = fakes.pair.foreign.home();
+            format!("exec {program} --lab {} --home {} {args}", lab.display(), home.display())
+        };
+        fakes.set("mesh-command", &behind("up --cluster embedded --until istio"));
+        fakes.set("tunnel-command", &behind("tunnel"));
+        fakes
+    }
+
+    fn set(&self, name: &str, text: &str) {
+        fs::write(self.folder.join(name), format!("{text}\n")).unwrap();
+    }
+
+    fn calls(&self) -> String {
+        fs::read_to_string(self.folder.join("calls")).unwrap_or_default()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.pair.lab.tiny_command(args);
+        command.env("PATH", format!("{}:/usr/bin:/bin", self.folder.join("bin").display()));
+        command.env("FAKE_DIR", &self.folder);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ended {
+        finish(self.command(args))
+    }
+}
+
+/// A release server: one archive with the fake istioctl in it, and its checksum.
+fn release_server() -> String {
+    use std::io::{BufRead, BufReader, Write};
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    let script = fs::read(project().join("tests/fakes/istioctl")).unwrap();
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o755);
+    header.set_size(script.len() as u64);
+    tar.append_data(&mut header, "istio-1.12.7/bin/istioctl", script.as_slice()).unwrap();
+    let archive = tar.into_inner().unwrap().finish().unwrap();
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(&archive);
+    let digest: Vec<String> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            let first = lines.next().unwrap_or_default();
+            let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+            let _ = lines.find(String::is_empty);
+            let name = Path::new(path.trim_end_matches(".sha256"))
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            let body = if path.ends_with(".sha256") {
+                format!("{} {name}\n", digest.concat()).into_bytes()
+            } else {
+                archive.clone()
+            };
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+        }
+    });
+    url
+}
+
+#[test]
+fn minikube_istio_and_tunnel_from_nothing_again_and_away() {
+    let fakes = Fakes::new("v1.36.0");
+    let url = release_server();
+    let args = [
+        "up",
+        "--cluster",
+        "minikube",
+        "--driver",
+        "none",
+        "--istio-url",
+        &url,
+        "--set",
+        "values.telemetry.enabled=false",
+    ];
+    // A first start that dies half-way is gone on from.
+    fakes.set("start", "die");
+    let died = fakes.run(&args);
+    assert_ne!(died.code, 0, "{died:?}");
+    assert!(died.err.contains("MINIKUBE_"), "{}", died.err);
+    let up = fakes.run(&args);
+    assert_eq!(up.code, 0, "{}\n{}\n{}", up.out, up.err, fakes.calls());
+    assert!(up.out.contains("13 stages proven") && up.out.contains("EXTERNAL-IP <pending> →"), "{}", up.out);
+    let calls = fakes.calls();
+    assert!(
+        calls.contains(
+            "minikube start --profile minikube --output json --interactive=false --kubernetes-version=v1.24.3"
+        ),
+        "{calls}"
+    );
+    assert!(calls.contains("istioctl install -y --set values.telemetry.enabled=false"), "{calls}");
+    assert!(calls.contains("minikube tunnel --profile minikube"), "{calls}");
+
+    let again = fakes.run(&["--output", "json", "up"]);
+    let again: Value = serde_json::from_str(&again.out).unwrap();
+    for stage in again["stages"].as_array().unwrap() {
+        assert_eq!(stage["outcome"], "satisfied", "{stage}");
+    }
+    // A tunnel that is killed is started again.
+    let record = fs::read_to_string(fakes.pair.lab.home().join("cluster/tunnel.json")).unwrap();
+    let record: Value = serde_json::from_str(&record).unwrap();
+    kill(record["child"]["pid"].as_u64().unwrap().try_into().unwrap(), "-KILL");
+    super::bench::eventually("the tunnel is started again", std::time::Duration::from_secs(20), || {
+        fakes.calls().matches("minikube tunnel").count() >= 2
+    });
+
+    let down = fakes.run(&["down", "--purge"]);
+    assert_eq!(down.code, 0, "{down:?}");
+    assert!(fakes.calls().contains("minikube delete --profile minikube"), "{}", fakes.calls());
+    assert!(!fakes.folder.join("profile").exists());
+    let home = fakes.pair.lab.home();
+    let left: Vec<String> = processes()
+        .into_iter()
+        .map(|process| process.command)
+        .filter(|command| command.contains(home.to_str().unwrap()))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn refusals_of_minikube_and_istioctl_have_their_reasons() {
+    let fakes = Fakes::new("v1.36.0");
+    let url = release_server();
+    let up = |set: &[&str]| {
+        let args = ["up", "--cluster", "minikube", "--driver", "none", "--istio-url", &url, "--until", "istio"];
+        fakes.run(&[&args[..], set].concat())
+    };
+    for (start, reason, code) in [
+        (
+            "refuse RSRC_INSUFFICIENT_CORES 29 Requested cpu count 64 is greater than the available cpus of 2",
+            "MINIKUBE_RESOURCES",
+            11,
+        ),
+        (
+            "refuse GUEST_MISSING_CONNTRACK 86 Sorry, Kubernetes 1.24.3 requires crictl to be installed in root's path",
+            "MINIKUBE_RUNTIME",
+            11,
+        ),
+        (
+            "refuse-text DRV_UNSUPPORTED_OS 56 The driver 'banana' is not supported on linux/amd64",
+            "MINIKUBE_DRIVER",
+            11,
+        ),
+    ] {
+        fakes.set("start", start);
+        let ended = up(&[]);
+        assert_eq!(ended.code, code, "{ended:?}");
+        assert!(ended.err.contains(reason), "{start}: {}", ended.err);
+    }
+    fakes.set("start", "ok");
+    for (how, reason) in [("fail", "MESH_INSTALL_FAILED"), ("too-new", "KUBERNETES_TOO_NEW")] {
+        fakes.set("istioctl-install", how);
+        let ended = up(&[]);
+        assert!(ended.err.contains(reason), "{how}: {}", ended.err);
+    }
+}
+
+#[test]
+fn the_classic_is_explained_before_anything_is_downloaded() {
+    let fakes = Fakes::new("v1.37.0");
+    let doctor = fakes.run(&["--output", "json", "doctor", "--cluster", "minikube", "--driver", "docker"]);
+    assert_eq!(doctor.code, 11, "{doctor:?}");
+    let doctor: Value = serde_json::from_str(&doctor.out).unwrap();
+    let checks = doctor["checks"].as_array().unwrap();
+    let classic = checks.iter().find(|check| check["id"] == "minikube-kubernetes").unwrap();
+    assert_eq!(
+        (classic["severity"].as_str(), classic["reason"].as_str()),
+        (Some("error"), Some("MINIKUBE_TOO_NEW")),
+        "{classic}"
+    );
+    let fixes: Vec<&str> =
+        classic["fix"].as_array().unwrap().iter().map(|fix| fix["command"].as_str().unwrap()).collect();
+    for way in ["doctor --fix minikube", "--minikube-force", "context:NAME", "--cluster embedded"] {
+        assert!(fixes.iter().any(|fix| fix.contains(way)), "{way}: {fixes:?}");
+    }
+    let auto = fakes.run(&["up", "--until", "preflight"]);
+    assert_eq!(auto.code, 0, "{auto:?}");
+    assert!(
+        auto.out.contains("cluster embedded (minikube 1.37.0 starts no Kubernetes older than 1.28.0"),
+        "{}",
+        auto.out
+    );
+    assert!(!fakes.calls().contains("minikube start"), "{}", fakes.calls());
+    let traced = fakes.run(&["--trace", "--output", "short", "doctor"]);
+    assert!(traced.err.contains("+ minikube version\n  | minikube version: v1.37.0"), "{}", traced.err);
+}
+
+#[test]
+fn models_are_copied_to_a_node_that_is_not_this_machine_and_compared_there() {
+    let fakes = Fakes::new("v1.36.0");
+    fakes.set("profile", "work Running docker v1.24.3");
+    let config = fs::read_to_string(fakes.folder.join("kubeconfig")).unwrap();
+    let theirs = fakes.pair.lab.directory().join(".kube/config");
+    fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+    let config = config
+        .replace("- name: canary-lab # context", "- name: work")
+        .replace("current-context: canary-lab", "current-context: work");
+    fs::write(&theirs, &config).unwrap();
+    let url = release_server();
+    let up =
+        fakes.run(&["up", "--cluster", "minikube", "--ingress", "node-port", "--istio-url", &url, "--until", "models"]);
+    assert_eq!(up.code, 0, "{}\n{}\n{}", up.out, up.err, fakes.calls());
+    assert!(!fakes.calls().contains("minikube start"), "a running profile that fits is used: {}", fakes.calls());
+    assert!(!fakes.calls().contains("tunnel"), "{}", fakes.calls());
+    let model = fakes.folder.join("node/var/lib/canary-lab/models/resnet50/1/saved_model.pb");
+    let own = fakes.pair.lab.home().join("models/resnet50/1/saved_model.pb");
+    assert_eq!(fs::read(&model).unwrap(), fs::read(own).unwrap());
+    // Damaged behind our back: seen by its hash, and copied again.
+    fs::write(&model, "damaged").unwrap();
+    let verify = fakes.run(&["verify"]);
+    assert!(verify.err.contains("MODEL_NOT_ON_NODE"), "{verify:?}");
+    let again = fakes.run(&["up", "--until", "models"]);
+    assert_eq!(again.code, 0, "{again:?}");
+    assert_ne!(fs::read(&model).unwrap(), b"damaged");
+    let down = fakes.run(&["down"]);
+    assert_eq!(down.code, 0, "{down:?}");
+    assert!(!fakes.calls().contains("minikube delete"), "the profile is not the lab's: {}", fakes.calls());
+    assert_eq!(fs::read_to_string(theirs).unwrap(), config, "the person's kubeconfig is read and never written");
+}
