@@ -119,7 +119,7 @@ impl Format {
 #[derive(Debug, Subcommand)]
 enum Command {
     Walk(walk::Args),
-    Up(up::Args),
+    Up(Box<up::Args>),
     Status(status::Args),
     Verify(verify::Args),
     Request(request::Args),

@@ -1,6 +1,7 @@
 //! `walk`: the lab as a guided workshop.
 
 use super::context::Context;
+use super::options::ClusterOptions;
 use super::session::{Session, runtime};
 use crate::cluster::ClusterChoice;
 use crate::doctor::{Failure, Reason};
@@ -34,7 +35,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     }
     let lab = context.lab()?;
     let choice = args.cluster.clone().unwrap_or(ClusterChoice::Auto);
-    let mut session = Session::begin(context, lab, "walk", &choice)?;
+    let mut session = Session::begin(context, lab, "walk", &choice, &ClusterOptions::default())?;
     let mut journal = Journal::begin(&session.home, context.io.clock)?;
     let look = Look {
         paint: context.paint_out(),

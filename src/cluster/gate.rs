@@ -21,6 +21,8 @@ struct Seen(String);
 /// Asks until a run of answers is alike, or time is up.
 pub(super) async fn consistent_probes(ingress: &Ingress, path: &str, within: Duration) -> Result<Gate, ClusterError> {
     let started = Instant::now();
+    // Another room may have installed the provider already; either way ring is in place.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     // The environment's proxy has no business with a cluster's ingress.
     let client = reqwest::Client::builder()
         .no_proxy()

@@ -25,9 +25,7 @@ pub use api::{Api, ApiError, ObjectRef, Watched};
 pub use apply::{Applied, Comparison, Preview};
 pub use keeper::Keeper;
 pub use kubeconfig::ContextError;
-pub use provider::{
-    ClusterChoice, ClusterError, ClusterPlan, Gate, MeshStanding, Provider, RouteVersion, Standing,
-};
+pub use provider::{ClusterChoice, ClusterError, ClusterPlan, Gate, MeshStanding, Provider, RouteVersion, Standing};
 pub use real::{LabTraits, MeshError, RealChoice, real};
 pub use removal::Removal;
 pub use settings::{IngressMode, Settings};

@@ -87,8 +87,8 @@ impl Manifest {
         let mut after = before.clone();
         change(&mut after);
         if after != before {
-            self.text =
-                serde_yaml::to_string(&after).map_err(|error| LabError::from_yaml(&self.file, &self.text, &error))?;
+            self.text = serde_yaml::to_string(&after)
+                .map_err(|error| LabError::invalid(&self.file, 1, format!("cannot be written anew: {error}")))?;
             self.key.namespace = after.pointer("/metadata/namespace").and_then(Value::as_str).map(str::to_owned);
         }
         Ok(())

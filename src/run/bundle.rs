@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cluster::{Api, Kind, Provider, Standing};
-use crate::doctor::checks::machine;
+use crate::doctor::checks::{Subject, Target, preflight};
 use crate::doctor::{Failure, Reason};
 use crate::objects::apply::LAST_APPLIED;
 use crate::objects::meta;
@@ -135,7 +135,11 @@ impl Bundle<'_> {
     /// This machine and its tools.
     async fn machine(&self, contents: &mut Contents) {
         let own = self.provider.processes().await.unwrap_or_default();
-        let checks = machine(self.home.root(), self.environment, &own);
+        let target = Target::of_provider(self.provider.name());
+        let mut subject = Subject::new(self.home.root(), self.environment, target);
+        subject.own_pids.clone_from(&own);
+        subject.expect(&self.provider.plan());
+        let checks = preflight(&subject).await;
         contents.json("checks.json", &json!({"checks": checks, "processes": own}));
         let asked = TOOLS.map(|(tool, arguments)| version_of(tool, arguments));
         let answers = futures::future::join_all(asked).await;
