@@ -103,7 +103,6 @@ impl LoadError {
             Self::Graph(error) => error.code,
             Self::UnsupportedOp { .. }
             | Self::Files(SavedModelError::Missing { .. } | SavedModelError::MissingTag { .. }) => StatusCode::NotFound,
-            Self::Files(SavedModelError::TextForm { .. }) => StatusCode::Unimplemented,
             Self::Files(_) => StatusCode::DataLoss,
         }
     }

@@ -47,7 +47,7 @@ impl From<SavedModelError> for Failure {
     fn from(error: SavedModelError) -> Self {
         let text = error.to_string();
         let reason = match &error {
-            SavedModelError::Missing { .. } | SavedModelError::TextForm { .. } => Reason::ModelMissing,
+            SavedModelError::Missing { .. } => Reason::ModelMissing,
             SavedModelError::OutsideModel { .. } => Reason::ModelLinkOutside,
             SavedModelError::MissingTag { .. } => Reason::ModelWithoutServeTag,
             SavedModelError::Io { source, .. } => {

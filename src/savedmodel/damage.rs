@@ -13,12 +13,6 @@ pub enum SavedModelError {
         /// The version directory.
         dir: PathBuf,
     },
-    /// Only the text form is there.
-    #[error("{path} is a SavedModel in text form, which is not supported; write it as saved_model.pb", path = path.display())]
-    TextForm {
-        /// The text file.
-        path: PathBuf,
-    },
     /// A symbolic link leads out of the version directory.
     #[error("{path} leads out of the model's directory, to {target}", path = path.display(), target = target.display())]
     OutsideModel {

@@ -11,6 +11,7 @@ use super::contained::ModelDir;
 use super::damage::{Damage, SavedModelError};
 use super::proto::{GraphDef, MetaGraphDef, SavedModel, SaverDef, SignatureDef, collection_def, meta_graph_def};
 use super::restore;
+use super::text_form;
 
 /// The tag of a meta graph that is meant for serving.
 pub const SERVE_TAG: &str = "serve";
@@ -55,13 +56,18 @@ impl LoadedSavedModel {
             return Err(missing());
         }
         let model_dir = ModelDir::open(dir)?;
-        let Some(file) = model_dir.file("saved_model.pb")? else {
-            return Err(match model_dir.file("saved_model.pbtxt")? {
-                Some(text) => SavedModelError::TextForm { path: text.path },
-                None => missing(),
-            });
+        let (path, bytes) = if let Some(file) = model_dir.file("saved_model.pb")? {
+            file.read(MODEL_LIMIT)?
+        } else {
+            let (path, text) = model_dir.file("saved_model.pbtxt")?.ok_or_else(missing)?.read(MODEL_LIMIT)?;
+            let encoded = std::str::from_utf8(&text).ok().and_then(text_form::encode);
+            let malformed = || SavedModelError::Damaged {
+                path: path.clone(),
+                damage: Damage::Malformed { format: "SavedModel", reason: "it is not the text form".to_owned() },
+            };
+            let encoded = encoded.ok_or_else(malformed)?;
+            (path, encoded)
         };
-        let (path, bytes) = file.read(MODEL_LIMIT)?;
         let meta_graph = decode(&path, bytes)?;
         let variables = Variables::open(&model_dir, "variables/variables")?;
         let init_op = init_op(&meta_graph);

@@ -1,6 +1,6 @@
 //! The SavedModel format: graph, signatures and the bundle of variables; a reader and a writer.
 //!
-//! [`LoadedSavedModel::read`] takes a version directory (`saved_model.pb`, `variables/`) apart into values that
+//! [`LoadedSavedModel::read`] takes a version directory (`saved_model.pb` or `.pbtxt`, `variables/`) apart into values that
 //! `inference` executes and `serving` describes; [`SavedModelWriter`] makes such a directory, atomically and in bytes
 //! that TensorFlow 2.5 loads. The reader trusts nothing: sizes are checked before anything is allocated, every file
 //! stays inside the model's directory, and each error names the file and what is wrong with it. Tensors are read when
@@ -18,6 +18,8 @@ mod restore;
 mod table;
 #[cfg(test)]
 mod tests;
+mod text_form;
+pub(crate) mod text_format;
 mod writer;
 
 pub use bundle::{BundleWriter, VariableInfo, VariableSlice, Variables};

@@ -96,8 +96,8 @@ fn other_directories_are_told_apart() {
     std::fs::create_dir(home.path().join("empty")).unwrap();
     assert!(matches!(read("empty"), SavedModelError::Missing { .. }));
     std::fs::create_dir(home.path().join("text")).unwrap();
-    std::fs::write(home.path().join("text/saved_model.pbtxt"), "").unwrap();
-    assert!(matches!(read("text"), SavedModelError::TextForm { .. }));
+    std::fs::write(home.path().join("text/saved_model.pbtxt"), "meta_graphs {").unwrap();
+    assert!(matches!(read("text"), SavedModelError::Damaged { .. }));
     write(&home.path().join("training"), "train", 1.0);
     let error = read("training");
     assert!(error.to_string().ends_with(r#"has no meta graph with the tag "serve"; it has ["train"]"#), "{error}");

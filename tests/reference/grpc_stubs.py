@@ -26,7 +26,7 @@ import numpy as np
 import tensorflow as tf
 
 tf.get_logger().setLevel("ERROR")
-from google.protobuf import json_format
+from google.protobuf import json_format, text_format
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow_serving.apis import (classification_pb2, get_model_metadata_pb2, get_model_status_pb2,
@@ -65,7 +65,8 @@ PRECONDITION, UNIMPLEMENTED = grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCo
 
 
 def write_models(home):
-    """A model with one signature per element type, and half_plus_two with its signatures for examples."""
+    """A model with one signature per element type, and half_plus_two with signatures for examples, its second version
+    in text form."""
     v1 = tf.compat.v1
     with tf.Graph().as_default(), v1.Session() as session:
         signatures = {}
@@ -93,7 +94,7 @@ def write_models(home):
             session.run(v1.global_variables_initializer())
             builder = v1.saved_model.Builder(str(home / f"half/{version}"))
             builder.add_meta_graph_and_variables(session, ["serve"], signature_def_map=signatures)
-            builder.save()
+            builder.save(as_text=version == 2)
 
 
 def named(request, model, signature="", version=None, label=None):
@@ -223,7 +224,7 @@ def models(stub, service, home):
     SCORE.same("metadata: type", answer.metadata["signature_def"].Unpack(signatures), True)
     SCORE.same("metadata: signatures", sorted(signatures.signature_def), ["classify", "regress", "serving_default"])
     SCORE.same("metadata: version", (answer.model_spec.name, answer.model_spec.version.value), ("half", 2))
-    saved = SavedModel.FromString((home / "half/2/saved_model.pb").read_bytes())
+    saved = text_format.Parse((home / "half/2/saved_model.pbtxt").read_text(), SavedModel())
     SCORE.same("metadata: as saved", dict(signatures.signature_def), dict(saved.meta_graphs[0].signature_def))
     no_field = named(get_model_metadata_pb2.GetModelMetadataRequest(), "half")
     SCORE.fails("metadata: no field", lambda: stub.GetModelMetadata(no_field), INVALID,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::text_format::{self, Field, FieldValue};
+use crate::savedmodel::text_format::{self, Field, FieldValue};
 use crate::serving::proto::servable_version_policy::{All, Latest, PolicyChoice, Specific};
 use crate::serving::proto::{
     ModelConfig, ModelConfigList, ModelServerConfig, ServableVersionPolicy, model_server_config,
@@ -156,7 +156,7 @@ fn message<'a>(field: &'a Field, name: &str) -> Option<&'a [Field]> {
 
 fn text(field: &Field) -> Option<&str> {
     match &field.value {
-        FieldValue::Text(text) => Some(text),
+        FieldValue::Text(text) => std::str::from_utf8(text).ok(),
         _ => None,
     }
 }

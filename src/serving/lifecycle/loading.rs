@@ -98,6 +98,11 @@ fn worded(error: LoadError, host: &Path, shown: &str) -> Status {
         }) if path.ends_with("saved_model.pb") => {
             Status::new(Code::DataLoss, format!("Can't parse {shown}/saved_model.pb as binary proto"))
         }
+        LoadError::Files(SavedModelError::Damaged { path, damage: Damage::Malformed { .. } })
+            if path.ends_with("saved_model.pbtxt") =>
+        {
+            Status::new(Code::DataLoss, format!("Can't parse {shown}/saved_model.pbtxt as text proto"))
+        }
         LoadError::Files(SavedModelError::MissingTag { wanted, .. }) => Status::new(
             Code::NotFound,
             format!(

@@ -12,7 +12,6 @@ mod log;
 mod registry;
 mod source;
 mod state_machine;
-mod text_format;
 
 pub use configuration::{
     ConfigurationError, MonitoringConfig, read_model_server_config, read_monitoring_config, single_model,

@@ -2,15 +2,16 @@
 
 /// A field: `name: value` or `name { … }`.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Field {
-    pub(super) name: String,
-    pub(super) value: FieldValue,
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) value: FieldValue,
 }
 
 /// The value of a field.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum FieldValue {
-    Text(String),
+pub(crate) enum FieldValue {
+    /// What stands in quotation marks; bytes, not necessarily UTF-8.
+    Text(Vec<u8>),
     /// A number or an identifier, as written.
     Word(String),
     Message(Vec<Field>),
@@ -20,7 +21,7 @@ pub(super) enum FieldValue {
 const DEEPEST: usize = 100;
 
 /// Reads a whole text; `None` when it is not text format.
-pub(super) fn parse(text: &str) -> Option<Vec<Field>> {
+pub(crate) fn parse(text: &str) -> Option<Vec<Field>> {
     let mut reader = Reader { rest: text };
     let fields = reader.fields(None, 0)?;
     reader.skip();
@@ -56,7 +57,7 @@ impl Reader<'_> {
             if close.is_some_and(|close| self.take(close)) || (close.is_none() && self.rest.is_empty()) {
                 return Some(fields);
             }
-            let name = self.word()?;
+            let name = self.name()?;
             let colon = self.take(':');
             if colon && self.take('[') {
                 // `name: [a, b]` is short for the field repeated.
@@ -92,9 +93,18 @@ impl Reader<'_> {
                 self.string(&mut text)?;
                 self.skip();
             }
-            return String::from_utf8(text).ok().map(FieldValue::Text);
+            return Some(FieldValue::Text(text));
         }
         self.word().map(FieldValue::Word)
+    }
+
+    /// A field's name, or a type in brackets, as `Any` has it.
+    fn name(&mut self) -> Option<String> {
+        self.skip();
+        let Some(rest) = self.rest.strip_prefix('[') else { return self.word() };
+        let (name, rest) = rest.split_once(']')?;
+        self.rest = rest;
+        Some(name.to_owned())
     }
 
     fn word(&mut self) -> Option<String> {
@@ -126,7 +136,20 @@ impl Reader<'_> {
                         b'n' => target.push(b'\n'),
                         b't' => target.push(b'\t'),
                         b'r' => target.push(b'\r'),
-                        b'\\' | b'"' | b'\'' => target.push(escape),
+                        b'\\' | b'"' | b'\'' | b'?' => target.push(escape),
+                        b'a' => target.push(0x07),
+                        b'b' => target.push(0x08),
+                        b'f' => target.push(0x0C),
+                        b'v' => target.push(0x0B),
+                        b'x' | b'X' => {
+                            let digits = self
+                                .rest
+                                .get(at..at + 2)
+                                .filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
+                            let digits = digits.or_else(|| self.rest.get(at..=at))?;
+                            target.push(u8::from_str_radix(digits, 16).ok()?);
+                            at += digits.len();
+                        }
                         b'0'..=b'7' => {
                             let mut code = u32::from(escape - b'0');
                             for _ in 0..2 {
@@ -158,7 +181,7 @@ mod tests {
         let fields = parse(text).unwrap();
         let field = |name: &str, value: FieldValue| Field { name: name.into(), value };
         let first = vec![
-            field("name", FieldValue::Text("ab".into())),
+            field("name", FieldValue::Text(b"ab".to_vec())),
             field("versions", FieldValue::Word("1".into())),
             field("versions", FieldValue::Word("2".into())),
         ];
