@@ -196,7 +196,7 @@ def bodies(bench):
         for thread in threads:
             thread.join()
 
-    large = ('{"inputs": [' + "0.5," * (8 * MIB) + "1]}").encode()
+    large = ('{"inputs": [' + "0.5," * (4 * MIB) + "1]}").encode()
     bomb, limit = (zlib.compressobj(9, zlib.DEFLATED, 31) for _ in range(2))
     too_much = bomb.compress(b" " * (100 * MIB + 1)) + bomb.flush()
     just_so = limit.compress(b'{"inputs": [1]}' + b" " * (100 * MIB - 15)) + limit.flush()
