@@ -24,10 +24,4 @@ echo "-- the models, answered by real TensorFlows"
 echo "-- the model server, asked through the official gRPC stubs"
 "$here/grpc_stubs.sh" "$program" "$cache" || failed=1
 
-echo "-- weights that Keras saved, converted"
-"$here/pretrained.sh" "$program" "$cache" || failed=1
-
-echo "-- the readers of strangers' files, fuzzed"
-"$here/fuzz.sh" 5 || failed=1
-
 exit "$failed"
