@@ -158,7 +158,9 @@ fn finished(spec: &Rollout, pods: &[&Value], ready: i64, wanted: i64) -> Standin
         (statuses.iter().filter(|status| status["ready"] == true).count(), statuses.len())
     };
     // The pods' own watch may be a moment behind the Deployment's.
-    if (pods.len() as i64) < wanted || pods.iter().any(|pod| ready_containers(pod).0 < ready_containers(pod).1) {
+    if (pods.len() as i64) < wanted
+        || pods.iter().any(|pod| ready_containers(pod).1 == 0 || ready_containers(pod).0 < ready_containers(pod).1)
+    {
         return Standing::Waiting { seen: format!("{ready}/{wanted} ready"), pods: Vec::new() };
     }
     if let Some(containers) = spec.containers

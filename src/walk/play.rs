@@ -123,7 +123,13 @@ impl Walk<'_> {
             let then = match input {
                 Input::Signal(signal) => Then::Leave(Some(signal)),
                 Input::Heard(heard) => self.heard(heard, view, inputs, memory).await?,
-                Input::Resized | Input::Cluster(_) | Input::Tick => Then::Stay,
+                Input::Cluster(event) => {
+                    if self.notice(view, &event) {
+                        quiet_at = Some(Instant::now() + QUIET);
+                    }
+                    Then::Stay
+                }
+                Input::Resized | Input::Tick => Then::Stay,
             };
             if let Then::Leave(signal) = then {
                 return Ok(signal);

@@ -9,7 +9,7 @@ use super::changes::{self, Change};
 use super::page::{Head, Page, Standing, command_lines, marked};
 use super::proof;
 use super::seen::Sightings;
-use crate::doctor::Failure;
+use crate::doctor::{Failure, Next};
 use crate::lab::{Guide, Lab, StageSpec, StepSpec};
 use crate::ui::{Colours, LiveNote, Mark, Paint, duration, markdown, show_failure, wrap};
 
@@ -353,9 +353,27 @@ fn hanging(line: &str, width: usize) -> Vec<String> {
         .collect()
 }
 
+/// The failure with the walk's own keys in place of commands that would have to wait for it: it holds the lab's lock.
+fn in_the_walk(failure: &Failure) -> Failure {
+    let mut failure = failure.clone();
+    let steps = failure.next_steps().into_iter().filter(|next| !next.command.starts_with("canary-lab walk"));
+    failure.next = steps
+        .map(|next| {
+            let locked = next.command == "canary-lab up";
+            if locked {
+                Next { command: "enter".to_owned(), effect: format!("does the stage: {}", next.effect) }
+            } else {
+                next
+            }
+        })
+        .collect();
+    failure
+}
+
 /// A failure as the block that every failure is shown as, with its headline above.
 fn failure_lines(failure: &Failure, look: &Look, width: usize) -> Vec<String> {
     let mut out = Vec::new();
+    let failure = &in_the_walk(failure);
     // Writing to memory cannot fail.
     let _ = show_failure(&mut out, failure, look.paint, width, look.user_home.as_deref().map(Path::new));
     let mut lines = marked(Mark::Failed, &failure.headline, width, look.paint);

@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it meets what it did not expect")]
 
+mod api;
 mod bench;
 mod crash;
 mod drift;
 mod faults;
 mod foreign;
 mod grpc;
+mod hints;
 mod homes;
 mod kubernetes;
 mod lifecycle;
