@@ -90,7 +90,10 @@ impl Settings {
     pub fn load(home: &Home) -> io::Result<Self> {
         match std::fs::read(file(home)) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::other),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            // A home below a file is no home either; whoever prepares it says so.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Ok(Self::default())
+            }
             Err(error) => Err(error),
         }
     }
