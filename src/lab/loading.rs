@@ -291,4 +291,23 @@ mod tests {
         let object = manifest.object("/models of mine").unwrap();
         assert_eq!(object.pointer("/spec/template/spec/volumes/0/hostPath/path").unwrap(), "/models of mine/resnet50");
     }
+
+    #[test]
+    fn a_directory_that_yaml_would_misread_is_quoted() {
+        let lab = Lab::load(&Source::Builtin).unwrap();
+        let manifest = &lab.manifests["deployment-resnet50.yaml"];
+        for models in ["/a #b", "/a: b", "/it's \"mine\"", "/tab\tand\\slash", "/ends ", "/plain", "/ünicode"] {
+            let object = manifest.object(models).unwrap();
+            let path = object.pointer("/spec/template/spec/volumes/0/hostPath/path").unwrap();
+            assert_eq!(*path, format!("{models}/resnet50"), "{}", manifest.text(models));
+        }
+        assert_eq!(manifest.text("/plain"), manifest.text("/x").replace("/x/resnet50", "/plain/resnet50"));
+    }
+
+    #[test]
+    fn unknown_keys_of_a_manifest_are_named() {
+        let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: d\nspec:\n  replica: 1\n";
+        let error = Manifest::parse("d.yaml", "lab/d.yaml", text.to_owned()).unwrap_err().to_string();
+        assert_eq!(error, "lab/d.yaml:6: unknown key `replica`; did you mean `replicas`?");
+    }
 }

@@ -3,8 +3,10 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::error::LabError;
-use crate::yaml;
+use super::error::{LabError, nearest};
+use crate::objects::Gvk;
+use crate::objects::schemas::{UnknownField, unknown_fields};
+use crate::yaml::{self, YamlError, line_of_key};
 
 /// The one variable of the manifests: the directory that holds the models, as the cluster's node sees it.
 const MODELS_VARIABLE: &str = "${MODELS}";
@@ -65,12 +67,25 @@ impl Manifest {
             namespace: field("/metadata/namespace"),
             name: needed("/metadata/name", "metadata.name")?,
         };
+        refuse_unknown_keys(shown, &text, &object, &api_version, &key.kind)?;
         Ok(Self { file: file.to_owned(), text, key, api_version })
     }
 
-    /// The text with the models' directory put in.
+    /// The text with the models' directory put in. A path that would mean something else to YAML stands in quotes.
     pub fn text(&self, models: &str) -> String {
-        self.text.replace(MODELS_VARIABLE, models)
+        let lines = self.text.split_inclusive('\n').map(|line| {
+            let Some((before, value)) = line.split_once(": ").filter(|(_, value)| value.starts_with(MODELS_VARIABLE))
+            else {
+                return line.replace(MODELS_VARIABLE, models);
+            };
+            let (value, end) = value.trim_end_matches(['\n', '\r']).split_at(value.trim_end().len());
+            let value = value.replace(MODELS_VARIABLE, models);
+            let is_plain = serde_yaml::from_str::<Value>(&value).is_ok_and(|read| read == value.as_str());
+            let value = if is_plain { value } else { Value::String(value).to_string() };
+            let rest = if line.ends_with('\n') { "\n" } else { "" };
+            format!("{before}: {value}{end}{rest}")
+        });
+        lines.collect()
     }
 
     /// The object with the models' directory put in.
@@ -93,6 +108,15 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+/// Names the first key that the object's kind does not have. (Custom kinds are judged by the cluster that defines them.)
+fn refuse_unknown_keys(shown: &str, text: &str, object: &Value, api_version: &str, kind: &str) -> Result<(), LabError> {
+    let gvk = Gvk::from_api_version(api_version, kind);
+    let Some(UnknownField { key, known, .. }) = unknown_fields(&gvk, object).into_iter().next() else { return Ok(()) };
+    let (file, line) = (shown.to_owned(), line_of_key(text, &key, 1).unwrap_or(1));
+    let nearest = nearest(&key, &known).map(str::to_owned);
+    Err(YamlError::UnknownKey { file, line, key, nearest, known }.into())
 }
 
 fn parse_object(shown: &str, text: &str) -> Result<Value, LabError> {

@@ -77,6 +77,8 @@ impl BuiltinKind {
 
 const READ_WRITE: &[&str] = &["get", "patch", "update"];
 
+const PROXY: &[&str] = &["create", "delete", "get", "patch", "update"];
+
 const fn subresource(name: &'static str, kind: &'static str, verbs: &'static [&'static str]) -> Subresource {
     Subresource { name, kind, api_version: None, verbs }
 }
@@ -147,6 +149,8 @@ pub const BUILTIN_KINDS: &[BuiltinKind] = &[
         subresources: &[
             subresource("exec", "PodExecOptions", &["create", "get"]),
             subresource("log", "Pod", &["get"]),
+            subresource("portforward", "PodPortForwardOptions", &["create", "get"]),
+            subresource("proxy", "PodProxyOptions", PROXY),
             subresource("status", "Pod", READ_WRITE),
         ],
         ..stored("", "v1", "Pod", "pods", &["po"], true)
@@ -156,7 +160,10 @@ pub const BUILTIN_KINDS: &[BuiltinKind] = &[
     BuiltinKind {
         categories: ALL,
         verbs: Verbs::NoDeleteCollection,
-        subresources: &[subresource("status", "Service", READ_WRITE)],
+        subresources: &[
+            subresource("proxy", "ServiceProxyOptions", PROXY),
+            subresource("status", "Service", READ_WRITE),
+        ],
         ..stored("", "v1", "Service", "services", &["svc"], true)
     },
     BuiltinKind {

@@ -71,6 +71,7 @@ fn refuse_unknown_fields(spec: &Apply, manifest: &Value) -> Result<(), Failure> 
     }
     let mut failure = Failure::new(Reason::ManifestInvalid, format!("{} has unknown keys", spec.manifest))
         .because("a key is misspelt or belongs elsewhere; the API server would drop it without a word");
-    failure.observed = unknown.into_iter().map(|path| format!("unknown key `{path}` in a {}", gvk.kind)).collect();
+    failure.observed =
+        unknown.into_iter().map(|field| format!("unknown key `{}` in a {}", field.path, gvk.kind)).collect();
     Err(failure)
 }

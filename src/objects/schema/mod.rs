@@ -13,6 +13,7 @@ mod validate;
 use serde_json::Value;
 
 use node::Node;
+pub(in crate::objects) use node::Node as SchemaNode;
 
 use super::FieldError;
 
@@ -26,6 +27,11 @@ impl StructuralSchema {
     /// Reads a CRD version's `schema.openAPIV3Schema`. Keywords that structural schemas do not have are ignored.
     pub fn parse(schema: &Value) -> Self {
         Self { root: Node::parse(schema) }
+    }
+
+    /// The schema of the whole object.
+    pub(in crate::objects) fn root(&self) -> &SchemaNode {
+        &self.root
     }
 
     /// Removes fields that the schema does not have, except under `x-kubernetes-preserve-unknown-fields`. The root's

@@ -3,7 +3,7 @@ use serde_json::{Map, Value};
 
 /// One schema in the tree.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Node {
+pub(in crate::objects) struct Node {
     pub(super) types: Vec<String>,
     pub(super) format: Option<String>,
     pub(super) nullable: bool,
@@ -12,7 +12,7 @@ pub(super) struct Node {
     pub(super) required: Vec<String>,
     pub(super) min_properties: Option<i64>,
     pub(super) max_properties: Option<i64>,
-    pub(super) items: Option<Box<Node>>,
+    pub(in crate::objects) items: Option<Box<Node>>,
     pub(super) min_items: Option<i64>,
     pub(super) max_items: Option<i64>,
     pub(super) unique_items: bool,
@@ -27,14 +27,20 @@ pub(super) struct Node {
     pub(super) any_of: Vec<Node>,
     pub(super) one_of: Vec<Node>,
     pub(super) not: Option<Box<Node>>,
-    pub(super) default: Option<Value>,
+    pub(in crate::objects) default: Option<Value>,
     pub(super) preserve_unknown: bool,
     pub(super) embedded_resource: bool,
+    /// `x-kubernetes-list-type`.
+    pub(in crate::objects) list_type: Option<String>,
+    /// `x-kubernetes-list-map-keys`.
+    pub(in crate::objects) list_keys: Vec<String>,
+    /// Whether `x-kubernetes-map-type` is `atomic`.
+    pub(in crate::objects) atomic_map: bool,
 }
 
 /// What `additionalProperties` says.
 #[derive(Clone, Debug, Default)]
-pub(super) enum Additional {
+pub(in crate::objects) enum Additional {
     /// Nothing: other keys are pruned, yet valid.
     #[default]
     Unsaid,
@@ -48,14 +54,14 @@ pub(super) enum Additional {
 
 /// A limit of a number.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bound {
+pub(in crate::objects) struct Bound {
     pub(super) limit: f64,
     pub(super) exclusive: bool,
 }
 
 /// A regular expression beside its text; one that cannot be read matches everything.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern {
+pub(in crate::objects) struct Pattern {
     pub(super) text: String,
     pub(super) regex: Option<Regex>,
 }
@@ -111,16 +117,19 @@ impl Node {
             default: schema.get("default").filter(|value| !value.is_null()).cloned(),
             preserve_unknown: flag("x-kubernetes-preserve-unknown-fields"),
             embedded_resource: flag("x-kubernetes-embedded-resource"),
+            list_type: schema.get("x-kubernetes-list-type").and_then(Value::as_str).map(str::to_owned),
+            list_keys: texts(schema, "x-kubernetes-list-map-keys"),
+            atomic_map: schema.get("x-kubernetes-map-type").and_then(Value::as_str) == Some("atomic"),
         }
     }
 
     /// The schema of a named property.
-    pub(super) fn property(&self, key: &str) -> Option<&Self> {
+    pub(in crate::objects) fn property(&self, key: &str) -> Option<&Self> {
         self.properties.iter().find(|(name, _)| name == key).map(|(_, node)| node)
     }
 
     /// The schema of a property, named or not.
-    pub(super) fn value_of(&self, key: &str) -> Option<&Self> {
+    pub(in crate::objects) fn value_of(&self, key: &str) -> Option<&Self> {
         self.property(key).or(match &self.additional {
             Additional::Schema(node) => Some(node),
             _ => None,

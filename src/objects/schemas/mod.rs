@@ -61,6 +61,12 @@ impl TypeRef {
         Some(Self { schema, name: Some(name) })
     }
 
+    /// The type of a definition, by its name.
+    pub fn named(name: &str) -> Option<Self> {
+        let (name, schema) = DEFINITIONS.get_key_value(name)?;
+        Some(Self { schema, name: Some(name) })
+    }
+
     fn resolve(schema: &'static Value) -> Self {
         let target = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix("#/definitions/"));
         match target.and_then(|name| DEFINITIONS.get_key_value(name)) {
@@ -131,10 +137,21 @@ fn text_of(schema: &'static Value) -> &'static str {
     schema.get("description").and_then(Value::as_str).unwrap_or_default().trim_end()
 }
 
-/// Paths of fields that the kind does not have, such as `spec.replica`, in the object's order. Empty for kinds that are
-/// not built in. The API server ignores such fields; kubectl refuses them.
-pub fn unknown_fields(gvk: &Gvk, object: &Value) -> Vec<String> {
-    fn walk(place: Option<TypeRef>, value: &Value, path: &str, found: &mut Vec<String>) {
+/// A field that a kind does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownField {
+    /// Where it stands, such as `spec.replica`.
+    pub path: String,
+    /// Its key.
+    pub key: String,
+    /// The keys that there are at that place.
+    pub known: Vec<String>,
+}
+
+/// The fields that the kind does not have, in the object's order. Empty for kinds that are not built in. The API server
+/// ignores such fields; kubectl refuses them.
+pub fn unknown_fields(gvk: &Gvk, object: &Value) -> Vec<UnknownField> {
+    fn walk(place: Option<TypeRef>, value: &Value, path: &str, found: &mut Vec<UnknownField>) {
         let Some(place) = place else { return };
         match value {
             Value::Object(map) => {
@@ -142,7 +159,9 @@ pub fn unknown_fields(gvk: &Gvk, object: &Value) -> Vec<String> {
                     let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                     let next = place.property(key).or_else(|| place.map_values());
                     if next.is_none() && place.has_properties() {
-                        found.push(path);
+                        let known = place.schema["properties"].as_object().into_iter().flatten();
+                        let known = known.map(|(key, _)| key.clone()).collect();
+                        found.push(UnknownField { path, key: key.clone(), known });
                     } else {
                         walk(next, value, &path, found);
                     }
@@ -227,10 +246,10 @@ mod tests {
             "metadata": {"labels": {"anything": "goes"}, "nmae": "x"},
             "spec": {"replica": 1, "template": {"spec": {"containers": [{"name": "c"}, {"imag": "x", "resources": {"limits": {"cpu": 1}}}]}}},
         });
-        assert_eq!(
-            unknown_fields(&Gvk::new("apps", "v1", "Deployment"), &object),
-            ["metadata.nmae", "spec.replica", "spec.template.spec.containers[1].imag"]
-        );
+        let unknown = unknown_fields(&Gvk::new("apps", "v1", "Deployment"), &object);
+        let paths: Vec<&str> = unknown.iter().map(|field| field.path.as_str()).collect();
+        assert_eq!(paths, ["metadata.nmae", "spec.replica", "spec.template.spec.containers[1].imag"]);
+        assert!(unknown[1].known.contains(&"replicas".to_owned()));
         assert!(unknown_fields(&Gvk::new("x.io", "v1", "Thing"), &object).is_empty());
     }
 

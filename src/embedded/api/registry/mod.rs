@@ -4,12 +4,14 @@
 //! kind does with metadata, status and generation; `delete` knows finalizers, grace and propagation. Objects are kept
 //! in their resource's storage version; whoever reads in another version converts.
 
+mod apply;
 mod bootstrap;
 mod convert;
 mod custom;
 mod decode;
 mod delete;
 mod events;
+mod ownership;
 mod patch;
 mod rules;
 mod services;
@@ -25,8 +27,10 @@ use super::catalog::{Catalog, Resource};
 use super::status::Status;
 use crate::embedded::store::{Key, Store, WriteError};
 
+pub(in crate::embedded::api) use apply::Applied;
 pub(in crate::embedded::api) use convert::to_version;
 pub use delete::{DeleteOptions, Deletion, Propagation};
+pub use ownership::{Author, Ownership};
 pub(in crate::embedded::api) use rules::Part;
 pub use services::ServiceRange;
 pub use watch::{Watch, WatchEvent};

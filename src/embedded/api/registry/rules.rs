@@ -78,8 +78,6 @@ pub(super) fn prepare_creation(resource: &Resource, object: &mut Value) {
     }
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Namespace") => {
-            let name = meta::name(object).to_owned();
-            meta::set_label(object, "kubernetes.io/metadata.name", &name);
             object["spec"] = json!({"finalizers": ["kubernetes"]});
             object["status"] = json!({"phase": "Active"});
         }
@@ -112,6 +110,14 @@ pub(super) fn settle_name(object: &mut Value) {
     let end = base.char_indices().nth(LONGEST_GENERATED_BASE).map_or(base.len(), |(end, _)| end);
     let name = format!("{}{}", &base[..end], random_suffix());
     metadata(object).insert("name".to_owned(), name.into());
+}
+
+/// The label by which selectors find a namespace by name.
+pub(super) fn label_namespace(resource: &Resource, object: &mut Value) {
+    if resource.group.is_empty() && resource.kind == "Namespace" {
+        let name = meta::name(object).to_owned();
+        meta::set_label(object, "kubernetes.io/metadata.name", &name);
+    }
 }
 
 /// Which part of an object a change may touch.
@@ -160,10 +166,9 @@ pub(super) fn prepare_change(resource: &Resource, part: Part, old: &Value, new: 
     }
     if resource.group.is_empty() && resource.kind == "Namespace" && part == Part::Main {
         new["spec"] = old["spec"].clone();
-        let name = meta::name(old).to_owned();
-        meta::set_label(new, "kubernetes.io/metadata.name", &name);
+        label_namespace(resource, new);
     }
-    if has_generation(resource) && counts_as_new_generation(resource, old, new) {
+    if has_generation(resource) && counts_as_new_generation(resource, part, old, new) {
         let generation = meta::generation(old) + 1;
         self::metadata(new).insert("generation".to_owned(), generation.into());
     }
@@ -178,9 +183,10 @@ fn has_generation(resource: &Resource) -> bool {
         )
 }
 
-fn counts_as_new_generation(resource: &Resource, old: &Value, new: &Value) -> bool {
+fn counts_as_new_generation(resource: &Resource, part: Part, old: &Value, new: &Value) -> bool {
     match (resource.group.as_str(), resource.kind.as_str()) {
-        ("apps", "Deployment") => {
+        // The controller writes its annotations through the status subresource, which counts for nothing.
+        ("apps", "Deployment") if part == Part::Main => {
             old["spec"] != new["spec"] || old["metadata"]["annotations"] != new["metadata"]["annotations"]
         }
         ("apps" | "policy" | "apiextensions.k8s.io", _) => old["spec"] != new["spec"],

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::ownership::{self, Ownership};
 use super::rules::{self, Part};
 use super::{DEFINITIONS, Registry, custom, decode, services, storage_status};
 use crate::embedded::api::admission::{AdmissionRequest, Operation};
@@ -19,8 +20,8 @@ pub(super) const ATTEMPTS: usize = 20;
 pub struct WriteOptions {
     /// Everything is checked and nothing is stored.
     pub dry_run: bool,
-    /// Who writes, for `managedFields`; the user agent's first word where the client gives no name.
-    pub field_manager: String,
+    /// Who owns the fields that are set.
+    pub ownership: Ownership,
 }
 
 /// A write that was carried out.
@@ -62,9 +63,7 @@ impl Registry {
         name: &str,
         object: Value,
     ) -> Result<Arc<Value>, Status> {
-        let resource = self.resource(resource)?;
-        let target = Target { resource: &resource, namespace, name };
-        Ok(self.replace(target, Part::Main, object, &WriteOptions::default()).await?.object)
+        self.update_part(resource, namespace, name, Part::Main, object).await
     }
 
     /// Replaces an object's status.
@@ -78,9 +77,20 @@ impl Registry {
         name: &str,
         object: Value,
     ) -> Result<Arc<Value>, Status> {
+        self.update_part(resource, namespace, name, Part::Status, object).await
+    }
+
+    async fn update_part(
+        &self,
+        resource: &str,
+        namespace: Option<&str>,
+        name: &str,
+        part: Part,
+        object: Value,
+    ) -> Result<Arc<Value>, Status> {
         let resource = self.resource(resource)?;
         let target = Target { resource: &resource, namespace, name };
-        Ok(self.replace(target, Part::Status, object, &WriteOptions::default()).await?.object)
+        Ok(self.replace(target, part, object, &WriteOptions::default()).await?.object)
     }
 
     /// Reads, changes and stores an object, status included, again from the start when somebody else was faster.
@@ -120,6 +130,8 @@ impl Registry {
         decode::normalize(resource, &mut object);
         rules::settle_namespace(resource, namespace, &mut object)?;
         rules::settle_name(&mut object);
+        rules::label_namespace(resource, &mut object);
+        let owners = ownership::at_creation(resource, &mut object, &options.ownership);
         let name = meta::name(&object).to_owned();
         let namespace_object = self.creation_namespace(resource, namespace, &name)?;
         let gvk = resource.storage_gvk();
@@ -145,6 +157,7 @@ impl Registry {
         }
         decode::normalize(resource, &mut object);
         rules::prepare_creation(resource, &mut object);
+        ownership::put(&mut object, owners);
         if full_name == "pods" {
             // Again, because containers that were injected meanwhile get the token and count for the class, too.
             object["status"] = json!({"phase": "Pending"});
@@ -228,7 +241,9 @@ impl Registry {
             let old = self.0.store.get(&key).ok_or_else(|| Status::not_found(resource, name))?;
             let mut new = make(&old)?;
             decode::check_depth(&new)?;
+            let given = ownership::take(&mut new);
             rules::prepare_change(resource, part, &old, &mut new);
+            ownership::at_change(resource, part, &old, &mut new, given, &options.ownership);
             let allocation = match full_name.as_str() {
                 "services" if part != Part::Status => {
                     let guard = self.0.allocation.lock().await;

@@ -6,12 +6,12 @@ use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::body::{self, Body};
 use crate::embedded::api::catalog::Resource;
 use crate::embedded::api::openapi::Document;
 use crate::embedded::api::status::Status;
+use crate::objects::go_yaml;
 
 /// Bodies from this size on are compressed when the client can read that, as kube-apiserver has it.
 const COMPRESS_FROM: usize = 128 * 1024;
@@ -253,22 +253,9 @@ fn bare(code: u16, body: Body) -> Response<Body> {
     response
 }
 
-/// YAML with sorted keys, as the API server's library writes it.
+/// YAML as the API server's library writes it.
 fn yaml(value: &impl Serialize) -> Vec<u8> {
-    let sorted = serde_json::to_value(value).map(sort_keys).unwrap_or_default();
-    serde_yaml::to_string(&sorted).unwrap_or_default().into_bytes()
-}
-
-fn sort_keys(value: Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            let mut entries: Vec<(String, Value)> = map.into_iter().collect();
-            entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-            Value::Object(entries.into_iter().map(|(key, value)| (key, sort_keys(value))).collect())
-        }
-        Value::Array(list) => Value::Array(list.into_iter().map(sort_keys).collect()),
-        other => other,
-    }
+    serde_json::to_value(value).map(|value| go_yaml::to_string(&value)).unwrap_or_default().into_bytes()
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> String {
