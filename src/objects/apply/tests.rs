@@ -76,3 +76,27 @@ fn renaming_is_refused() {
     let error = three_way(&Gvk::new("", "v1", "ConfigMap"), None, &named("b"), &named("a"));
     assert!(matches!(error, Err(ApplyError::Precondition(_))));
 }
+
+/// `tests/reference/apply_patches.py` recorded these from kubectl 1.24.
+#[test]
+fn requests_are_kubectls_byte_for_byte() {
+    let text = include_str!("../../../tests/data/apply/patches.jsonl");
+    let mut differing = Vec::new();
+    for line in text.lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        let (manifest, live) = (&case["manifest"], &case["live"]);
+        let request = if live.is_null() {
+            Some(("application/json", go_json::to_string(&annotated(manifest))))
+        } else {
+            let gvk = Gvk::of(manifest).unwrap();
+            let patch = three_way(&gvk, original_of(live).as_ref(), manifest, live).unwrap();
+            (!patch.is_empty()).then(|| (patch.content_type.media_type(), go_json::to_string(&patch.body)))
+        };
+        let recorded =
+            case["body"].as_str().map(|body| (case["mediaType"].as_str().unwrap_or_default(), body.to_owned()));
+        if request != recorded {
+            differing.push(format!("{}:\n  kubectl {recorded:?}\n  ours    {request:?}", case["name"]));
+        }
+    }
+    assert!(text.lines().count() > 50 && differing.is_empty(), "{}", differing.join("\n"));
+}
