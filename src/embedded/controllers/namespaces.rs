@@ -48,18 +48,8 @@ pub(super) async fn run(registry: Registry, certificate: String) {
             }
             key = queue.next() => key,
         };
-        match sync(&registry, &key, &certificate).await {
-            Ok(again) => {
-                queue.succeeded(&key);
-                if let Some(wait) = again {
-                    queue.add_after(key, wait);
-                }
-            }
-            Err(status) => {
-                tracing::debug!("namespace {}: {}", key.name, status.message);
-                queue.failed(key);
-            }
-        }
+        let outcome = sync(&registry, &key, &certificate).await;
+        queue.done("namespace", key, outcome);
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::embedded::api::Status;
+
 /// The first wait after a failure; it doubles with every further one.
 const FIRST_RETRY: Duration = Duration::from_millis(5);
 /// The longest wait after a failure.
@@ -65,6 +67,23 @@ impl WorkQueue {
     /// Adds a key after a while.
     pub(crate) fn add_after(&mut self, key: ObjectKey, wait: Duration) {
         self.later.insert((Instant::now() + wait, key));
+    }
+
+    /// Notes how the work on a key ended: it is looked at again after the wait that the outcome names, or after a
+    /// failure. `kind` is for the log.
+    pub(crate) fn done(&mut self, kind: &str, key: ObjectKey, outcome: Result<Option<Duration>, Status>) {
+        match outcome {
+            Ok(again) => {
+                self.succeeded(&key);
+                if let Some(wait) = again {
+                    self.add_after(key, wait);
+                }
+            }
+            Err(status) => {
+                tracing::debug!("{kind} {}/{}: {}", key.namespace, key.name, status.message);
+                self.failed(key);
+            }
+        }
     }
 
     /// Notes that work on the key succeeded.

@@ -51,18 +51,8 @@ pub(super) async fn run(registry: Registry) {
             }
             key = queue.next() => key,
         };
-        match sync(&registry, &key).await {
-            Ok(again) => {
-                queue.succeeded(&key);
-                if let Some(wait) = again {
-                    queue.add_after(key, wait);
-                }
-            }
-            Err(status) => {
-                tracing::debug!("deployment {}/{}: {}", key.namespace, key.name, status.message);
-                queue.failed(key);
-            }
-        }
+        let outcome = sync(&registry, &key).await;
+        queue.done("deployment", key, outcome);
     }
 }
 
