@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::harness::{Server, TOKEN};
+use super::session::Session;
 
 /// The exchanges, unless this checkout has none.
 fn recorded() -> Option<Vec<(String, Value)>> {
@@ -28,14 +29,15 @@ fn recorded() -> Option<Vec<(String, Value)>> {
     Some(exchanges)
 }
 
-/// What differs from one cluster to another: identity, time, revision, addresses, and who wrote.
+/// What differs from one cluster to another, made alike: identity, time, revision, addresses, generated names, and the
+/// order of resources that a real server lists as its maps fall.
 fn scrub(value: &mut Value) {
     const GONE: [&str; 9] = [
         "uid",
         "resourceVersion",
         "creationTimestamp",
         "deletionTimestamp",
-        "managedFields",
+        "time",
         "selfLink",
         "nodePort",
         "clusterIP",
@@ -44,14 +46,75 @@ fn scrub(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|key, _| !GONE.contains(&key.as_str()));
-            fields.values_mut().for_each(scrub);
+            if let Some(Value::Array(entries)) = fields.get_mut("managedFields") {
+                entries.retain(|entry| !OWN_WRITERS.iter().any(|writer| entry["manager"] == *writer));
+                if entries.is_empty() {
+                    fields.shift_remove("managedFields");
+                }
+            }
+            if let Some(Value::Array(resources)) = fields.get_mut("resources") {
+                resources.sort_by_key(|resource| resource["name"].to_string());
+            }
+            for (key, value) in fields.iter_mut() {
+                match (key.as_str(), value) {
+                    ("name", Value::String(name)) if name.starts_with("gen-") => name.truncate(4),
+                    ("continue", Value::String(token)) => *token = where_it_goes_on(token),
+                    ("serverAddress", value) => *value = Value::Null,
+                    ("cells", Value::Array(cells)) => {
+                        for cell in cells.iter_mut().filter(|cell| cell.as_str().is_some_and(is_age)) {
+                            *cell = "AGE".into();
+                        }
+                        // Services show their ClusterIP, definitions their time.
+                        for cell in cells.iter_mut().filter(|cell| cell.as_str().is_some_and(is_address_or_time)) {
+                            *cell = "X".into();
+                        }
+                    }
+                    (_, value) => scrub(value),
+                }
+            }
         }
         Value::Array(items) => items.iter_mut().for_each(scrub),
+        Value::String(text) => {
+            if let Some(start) = text.find("too old resource version: 1 (") {
+                text.truncate(start + "too old resource version: 1".len());
+            }
+        }
         _ => {}
     }
 }
 
-async fn ask(server: &Server, exchange: &Value) -> (u16, Value) {
+/// Writers that live in the daemon here, which does not record itself.
+const OWN_WRITERS: [&str; 4] = ["kube-controller-manager", "kubelet", "pilot-discovery", "istio-operator"];
+
+fn is_age(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_digit())
+        && text.ends_with(['s', 'm', 'h', 'd'])
+        && text.chars().all(|letter| letter.is_ascii_digit() || "smhd".contains(letter))
+}
+
+fn is_address_or_time(text: &str) -> bool {
+    text.parse::<std::net::Ipv4Addr>().is_ok() || text.parse::<jiff::Timestamp>().is_ok()
+}
+
+/// The place in the list that a continue token names, without its revision.
+fn where_it_goes_on(token: &str) -> String {
+    use base64::Engine;
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).unwrap();
+    let place: Value = serde_json::from_slice(&bytes).unwrap();
+    place["start"].to_string()
+}
+
+/// Revisions that this server gave where the recorded one gave others, by the recorded ones.
+type Revisions = BTreeMap<String, String>;
+
+fn note_revision(revisions: &mut Revisions, recorded: &Value, found: &Value) {
+    let revision = |value: &Value| value["metadata"]["resourceVersion"].as_str().map(str::to_owned);
+    if let (Some(recorded), Some(found)) = (revision(recorded), revision(found)) {
+        revisions.insert(recorded, found);
+    }
+}
+
+async fn ask(server: &Server, exchange: &Value, revisions: &Revisions) -> (u16, Value) {
     let request = &exchange["request"];
     let method = request["method"].as_str().unwrap().parse().unwrap();
     let url = format!("https://{}{}", server.address, request["path"].as_str().unwrap());
@@ -68,7 +131,14 @@ async fn ask(server: &Server, exchange: &Value) -> (u16, Value) {
         Value::Null => {}
         Value::String(text) => builder = builder.body(text.clone()),
         // As the recorder wrote it: Python's separators, which Go's errors quote.
-        body => builder = builder.body(python_json(body)),
+        body => {
+            let mut body = body.clone();
+            let given = body["metadata"]["resourceVersion"].as_str().and_then(|recorded| revisions.get(recorded));
+            if let Some(own) = given {
+                body["metadata"]["resourceVersion"] = own.as_str().into();
+            }
+            builder = builder.body(python_json(&body));
+        }
     }
     if !typed && !request["body"].is_null() {
         builder = builder.header("content-type", "application/json");
@@ -77,11 +147,16 @@ async fn ask(server: &Server, exchange: &Value) -> (u16, Value) {
     let code = response.status().as_u16();
     let text = response.text().await.unwrap();
     let body = if exchange["response"]["body"].is_array() {
-        Value::Array(text.lines().map(Value::from).collect())
+        text.lines().map(parsed).collect()
     } else {
         serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text))
     };
     (code, body)
+}
+
+/// A watch's event.
+fn parsed(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|_| line.into())
 }
 
 fn python_json(value: &Value) -> String {
@@ -136,24 +211,39 @@ fn difference(path: &str, expected: &Value, found: &Value) -> String {
     }
 }
 
+/// Exchanges that do not carry over, and why. What is listed here must not hold, and everything else must.
+const EXCEPTIONS: &[(&str, &str)] = &[];
+
 #[tokio::test]
 async fn recorded_exchanges_hold() {
-    let Some(exchanges) = recorded() else { return };
-    let server = Server::start().await;
-    let mut failures = BTreeMap::new();
-    let mut held = 0;
-    for (name, exchange) in &exchanges {
-        let (code, body) = ask(&server, exchange).await;
-        match judge(exchange, code, &body) {
-            Ok(()) => held += 1,
-            Err(why) => {
-                failures.insert(name.clone(), why);
+    let Some(mut exchanges) = recorded() else { return };
+    for (_, exchange) in &mut exchanges {
+        if let Value::Array(lines) = &mut exchange["response"]["body"] {
+            for line in lines {
+                *line = parsed(line.as_str().unwrap());
             }
         }
     }
-    println!("{held} of {} recorded exchanges hold", exchanges.len());
-    for (name, why) in &failures {
-        println!("{name}:\n{why}");
+    let server = Server::start_with_istio().await;
+    let session = Session::new(&server, &exchanges).await;
+    let mut revisions = Revisions::new();
+    let mut failures = BTreeMap::new();
+    for (name, exchange) in &exchanges {
+        session.others_write(name).await;
+        let (code, body) = ask(&server, exchange, &revisions).await;
+        note_revision(&mut revisions, &exchange["response"]["body"], &body);
+        if let Err(why) = judge(exchange, code, &body) {
+            failures.insert(name.as_str(), why);
+        }
     }
-    assert!(held > 50, "{held} hold");
+    println!("{} of {} recorded exchanges hold", exchanges.len() - failures.len(), exchanges.len());
+    let expected: BTreeMap<&str, &str> = EXCEPTIONS.iter().copied().collect();
+    let new: Vec<String> = failures
+        .iter()
+        .filter(|(name, _)| !expected.contains_key(*name))
+        .map(|(name, why)| format!("{name}:\n{why}"))
+        .collect();
+    let mended: Vec<&str> = expected.keys().filter(|name| !failures.contains_key(*name)).copied().collect();
+    assert!(new.is_empty(), "these do not hold:\n{}", new.join("\n"));
+    assert!(mended.is_empty(), "these hold now and are still listed as exceptions: {mended:?}");
 }

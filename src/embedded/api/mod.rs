@@ -6,6 +6,7 @@
 
 pub mod admission;
 mod catalog;
+mod exec;
 mod logs;
 mod openapi;
 pub mod pki;
@@ -14,10 +15,11 @@ mod server;
 mod status;
 
 pub use catalog::{Catalog, Resource, Version};
+pub use exec::{ExecAnswer, ExecEnd, ExecStreams, Output, PodAccess};
 pub use logs::{LogAnswer, LogOptions, LogStream, PodLogs};
 pub use registry::{
-    DeleteOptions, Deletion, Propagation, Registry, RegistryOptions, ServiceRange, Watch, WatchEvent, WriteOptions,
-    Written,
+    Author, DeleteOptions, Deletion, Ownership, Propagation, Registry, RegistryOptions, ServiceRange, Watch,
+    WatchEvent, WriteOptions, Written,
 };
 pub use server::{ApiServer, ApiServerOptions};
 pub use status::Status;

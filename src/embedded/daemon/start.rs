@@ -247,7 +247,7 @@ impl Daemon {
         };
         let kubelet = Kubelet::new(registry.clone(), kubelet_options, stopping.clone());
         let processes = kubelet.processes();
-        let logs = kubelet.logs();
+        let (logs, access) = (kubelet.logs(), kubelet.access());
         // Before anybody can ask, and before any controller acts on it.
         kubelet.disown_earlier_runs().await?;
 
@@ -270,6 +270,7 @@ impl Daemon {
             token: token.clone(),
             address: settings.api,
             logs: Arc::new(logs),
+            access: Arc::new(access),
         });
         tasks.spawn(server.serve(api_listener, stopping.clone().cancelled_owned()));
 

@@ -1,5 +1,6 @@
 //! One container of a pod: started, probed, started again, with everything that `kubectl describe` tells about it.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 
 use super::backoff::{BackOff, wait_text};
 use super::environment::{environment, expand};
+use super::exec::{ContainerPlace, View};
 use super::images;
 use super::logs::LogName;
 use super::probes::{self, Probe, ProbeKind, ProbeReport, Target};
@@ -223,6 +225,7 @@ impl Container {
     ) -> Option<Instant> {
         let image = match images::find(&self.record.image) {
             Ok(image) => image,
+            Err(_) if self.spec["imagePullPolicy"] == "Never" => return Some(self.never_pull(shared, pod).await),
             Err(unknown) => return Some(self.fail_pull(shared, pod, &unknown.to_string()).await),
         };
         self.record.image_id = images::image_id(&self.record.image);
@@ -260,6 +263,7 @@ impl Container {
         self.run += 1;
         let attempt = self.record.restarts + u64::from(previous.is_some());
         let sandbox = Sandbox { bind: bind.into(), mounts: volumes.mounts(&self.spec) };
+        let place = self.place(pod, &sandbox, address, &variables);
         let spec = RunSpec {
             program,
             binary: shared.binary.clone().unwrap_or_else(own_program),
@@ -276,9 +280,7 @@ impl Container {
             Ok(running) => running,
             Err(error) => return Some(self.fail_start(shared, pod, previous, &error.to_string()).await),
         };
-        if let Some(pid) = running.pid {
-            shared.processes.started(pod, &self.record.name, pid);
-        }
+        shared.processes.started(pod, &self.record.name, running.pid, place);
         self.running = Some(running);
         self.started_at = Timestamp::now();
         self.retry_at = None;
@@ -299,10 +301,46 @@ impl Container {
         None
     }
 
+    /// What commands in the container see.
+    fn place(
+        &self,
+        pod: &Value,
+        sandbox: &Sandbox,
+        address: Ipv4Addr,
+        variables: &BTreeMap<String, String>,
+    ) -> ContainerPlace {
+        const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut environment = vec![pair("PATH", PATH), pair("HOSTNAME", meta::name(pod))];
+        environment.extend(variables.iter().map(|(name, value)| pair(name, value)));
+        environment.push(pair("HOME", "/root"));
+        let mut local = vec![sandbox.bind, address.into()];
+        local.dedup();
+        ContainerPlace {
+            environment,
+            view: View::new(sandbox.clone(), pod, &self.spec),
+            local,
+            hostname: meta::name(pod).to_owned(),
+            namespace: meta::namespace(pod).unwrap_or_default().to_owned(),
+        }
+    }
+
     fn wait(&mut self, previous: Option<Ended>, reason: &str, message: String) {
         self.record.last = previous;
         self.record.ready = false;
         self.record.state = ContainerState::Waiting { reason: reason.to_owned(), message };
+    }
+
+    /// The image is unknown, and nobody may look for it.
+    async fn never_pull(&mut self, shared: &Shared, pod: &Value) -> Instant {
+        let image = &self.record.image;
+        let text = format!("Container image \"{image}\" is not present with pull policy of Never");
+        self.event(shared, pod, "Warning", "ErrImageNeverPull", &text).await;
+        self.event(shared, pod, "Warning", "Failed", "Error: ErrImageNeverPull").await;
+        self.wait(self.record.last.clone(), "ErrImageNeverPull", text);
+        let next = Instant::now() + REMIND;
+        self.retry_at = Some(next);
+        next
     }
 
     /// The image is unknown: says so, then that further attempts wait.

@@ -9,6 +9,7 @@
 mod backoff;
 mod container;
 mod environment;
+mod exec;
 mod images;
 mod logs;
 mod probes;
@@ -33,6 +34,7 @@ use super::network::{AddressBlock, PodAddresses};
 use crate::objects::meta;
 use worker::{PodUpdate, PodWorker, Shared};
 
+pub use exec::ContainerAccess;
 pub use logs::LogStore;
 pub use processes::{ContainerProcess, ProcessTable};
 pub use run::ControlPlane;
@@ -81,6 +83,11 @@ impl Kubelet {
     /// The logs of all containers.
     pub fn logs(&self) -> LogStore {
         self.shared.logs.clone()
+    }
+
+    /// The way into running containers.
+    pub fn access(&self) -> ContainerAccess {
+        ContainerAccess::new(self.shared.registry.clone(), self.shared.processes.clone())
     }
 
     /// The processes of running containers.

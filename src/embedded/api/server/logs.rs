@@ -65,8 +65,8 @@ fn names<'a>(pod: &'a Value, list: &'a str) -> impl Iterator<Item = &'a str> {
     meta::list_at(pod, &["spec", list]).iter().filter_map(|container| container["name"].as_str())
 }
 
-/// The container asked for, or the only one.
-fn container(exchange: &Exchange, pod: &Value, name: &str) -> Result<String, Status> {
+/// The container asked for, or the one that is meant when none is.
+pub(super) fn container(exchange: &Exchange, pod: &Value, name: &str) -> Result<String, Status> {
     if let Some(asked) = exchange.parameter("container").filter(|asked| !asked.is_empty()) {
         let known = ["containers", "initContainers"].iter().any(|list| names(pod, list).any(|name| name == asked));
         return if known {

@@ -1,17 +1,21 @@
 //! The HTTP side of the API server: TLS connections, who asks, what is asked, and in which form it is answered.
 //!
 //! `path` reads what a request names, `exchange` how it is to be answered; `objects`, `watch`, `discovery`, `openapi`,
-//! `logs`, `reviews` and `health` answer. Everything about objects is left to the [`Registry`].
+//! `logs`, `exec`, `port_forward`, `proxy`, `reviews` and `health` answer. Everything about objects is left to the [`Registry`].
 
 mod body;
 mod discovery;
 mod exchange;
+mod exec;
 mod health;
 mod logs;
 mod objects;
 mod path;
+mod port_forward;
 mod protobuf;
+mod proxy;
 mod reviews;
+mod streams;
 mod table;
 mod watch;
 
@@ -29,6 +33,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use super::exec::PodAccess;
 use super::logs::PodLogs;
 use super::openapi::Documents;
 use super::registry::Registry;
@@ -54,6 +59,8 @@ pub struct ApiServerOptions {
     pub address: SocketAddr,
     /// Where pods' logs come from.
     pub logs: Arc<dyn PodLogs>,
+    /// The way into running pods.
+    pub access: Arc<dyn PodAccess>,
 }
 
 /// The API server. Its address is where the caller's listener is bound.
@@ -63,14 +70,16 @@ pub struct ApiServer {
     token: String,
     address: SocketAddr,
     logs: Arc<dyn PodLogs>,
+    access: Arc<dyn PodAccess>,
     documents: Documents,
 }
 
 impl ApiServer {
     /// Prepares a server.
     pub fn new(options: ApiServerOptions) -> Arc<Self> {
-        let ApiServerOptions { registry, tls, token, address, logs } = options;
-        Arc::new(Self { registry, tls: TlsAcceptor::from(tls), token, address, logs, documents: Documents::default() })
+        let ApiServerOptions { registry, tls, token, address, logs, access } = options;
+        let (tls, documents) = (TlsAcceptor::from(tls), Documents::default());
+        Arc::new(Self { registry, tls, token, address, logs, access, documents })
     }
 
     /// Serves connections until `shutdown` is ready; then every connection is cut.

@@ -10,10 +10,10 @@ use super::body::{self, Body};
 use super::exchange::{Exchange, Format, Shape};
 use super::path::ObjectPath;
 use super::table::{self, ListView, ObjectView};
-use super::{ApiServer, logs, protobuf, reviews, watch};
+use super::{ApiServer, exec, logs, port_forward, protobuf, proxy, reviews, watch};
 use crate::embedded::api::catalog::Resource;
 use crate::embedded::api::registry::{
-    DeleteOptions, Deletion, Part, Propagation, Target, WriteOptions, Written, to_version,
+    Applied, Author, DeleteOptions, Deletion, Ownership, Part, Propagation, Target, WriteOptions, Written, to_version,
 };
 use crate::embedded::api::status::Status;
 use crate::embedded::store::Expired;
@@ -40,12 +40,12 @@ pub(super) async fn answer(
     resource: Arc<Resource>,
     path: ObjectPath,
 ) -> Result<Response<Body>, Status> {
-    let ObjectPath { version, namespace, name, subresource, watch, .. } = path;
+    let ObjectPath { version, namespace, name, subresource, rest, watch, .. } = path;
     let ask = Ask { server, exchange, resource, version, namespace, name };
     let method = request.method().clone();
     let reading = method == Method::GET || method == Method::HEAD;
     if let Some(subresource) = subresource {
-        return Box::pin(ask.subresource(request, &subresource)).await;
+        return Box::pin(ask.subresource(request, &subresource, rest.as_deref())).await;
     }
     if ask.resource.verbs == Verbs::CreateOnly {
         return if method == Method::POST { ask.review(request).await } else { Err(Status::method_not_allowed()) };
@@ -217,10 +217,27 @@ impl Ask<'_> {
         Ok(Page { objects, metadata: Value::Object(metadata) })
     }
 
-    fn write_options(&self, kind: &str) -> Result<WriteOptions, Status> {
+    fn write_options(&self, kind: &str, subresource: &str) -> Result<WriteOptions, Status> {
+        let dry_run = self.dry_run(kind)?;
+        let given = self.exchange.parameter("fieldManager").unwrap_or_default();
+        check_manager(given, kind)?;
+        if self.exchange.parameter("force").is_some_and(|force| !force.is_empty()) {
+            let error = FieldError::forbidden("force", "may not be specified for non-apply patch");
+            return Err(Status::invalid(&Gvk::new("meta.k8s.io", "v1", kind), "", &[error]));
+        }
+        let author = self.author(self.exchange.field_manager(), subresource);
+        Ok(WriteOptions { dry_run, ownership: Ownership::By(author) })
+    }
+
+    fn dry_run(&self, kind: &str) -> Result<bool, Status> {
         let values: Vec<&str> = self.exchange.parameters("dryRun").filter(|value| !value.is_empty()).collect();
         check_dry_run(&values, kind)?;
-        Ok(WriteOptions { dry_run: !values.is_empty(), field_manager: self.exchange.field_manager() })
+        Ok(!values.is_empty())
+    }
+
+    fn author(&self, manager: String, subresource: &str) -> Author {
+        let api_version = self.gvk().api_version();
+        Author { manager, api_version, subresource: subresource.to_owned() }
     }
 
     /// Reads the request's object and checks that it is what the path is about.
@@ -238,7 +255,7 @@ impl Ask<'_> {
     }
 
     async fn create(&self, request: Request<Incoming>) -> Result<Response<Body>, Status> {
-        let options = self.write_options("CreateOptions")?;
+        let options = self.write_options("CreateOptions", "")?;
         let object = self.body(request).await?;
         let written =
             self.server.registry.create_with(&self.resource, self.namespace.as_deref(), object, &options).await?;
@@ -246,19 +263,14 @@ impl Ask<'_> {
     }
 
     async fn replace(&self, request: Request<Incoming>, part: Part) -> Result<Response<Body>, Status> {
-        let options = self.write_options("UpdateOptions")?;
+        let options = self.write_options("UpdateOptions", subresource_of(part))?;
         let object = self.body(request).await?;
         let written = self.server.registry.replace(self.target(), part, object, &options).await?;
         self.respond(200, &written.object, &written.warnings)
     }
 
     async fn read_patch(&self, request: Request<Incoming>) -> Result<Patch, Status> {
-        const APPLY: &str = "application/apply-patch+yaml";
         let content_type = body::content_type(request.headers());
-        if content_type == APPLY {
-            let message = "the embedded cluster does not support server-side apply; apply on the client's side instead";
-            return Err(Status::new(415, "UnsupportedMediaType", message));
-        }
         let patch_type = match PatchType::from_media_type(&content_type) {
             Some(PatchType::Strategic) | None if self.resource.custom => {
                 return Err(body::unsupported(&[PatchType::Json.media_type(), PatchType::Merge.media_type(), APPLY]));
@@ -279,10 +291,39 @@ impl Ask<'_> {
     }
 
     async fn patch(&self, request: Request<Incoming>, part: Part) -> Result<Response<Body>, Status> {
-        let options = self.write_options("PatchOptions")?;
+        if body::content_type(request.headers()) == APPLY {
+            return self.apply(request, part).await;
+        }
+        let options = self.write_options("PatchOptions", subresource_of(part))?;
         let patch = self.read_patch(request).await?;
         let written = self.server.registry.patch_with(self.target(), &self.version, part, &patch, &options).await?;
         self.respond(200, &written.object, &written.warnings)
+    }
+
+    /// Server-side apply.
+    async fn apply(&self, request: Request<Incoming>, part: Part) -> Result<Response<Body>, Status> {
+        let dry_run = self.dry_run("PatchOptions")?;
+        let manager = self.exchange.parameter("fieldManager").unwrap_or_default();
+        if manager.is_empty() {
+            let error = FieldError::required("fieldManager", "is required for apply patch");
+            return Err(Status::invalid(&Gvk::new("meta.k8s.io", "v1", "PatchOptions"), "", &[error]));
+        }
+        check_manager(manager, "PatchOptions")?;
+        let author = self.author(manager.to_owned(), subresource_of(part));
+        let force = self.exchange.flag("force");
+        let bytes = body::read(request).await?;
+        let bad = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
+        let object = body::yaml(&bytes).map_err(bad)?;
+        if !object.is_object() {
+            let found = if object.is_array() { "array" } else { "string" };
+            return Err(bad(format!(
+                "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+            )));
+        }
+        let applied = Applied { object, author, force };
+        let registry = &self.server.registry;
+        let (written, created) = registry.apply_with(self.target(), &self.version, part, &applied, dry_run).await?;
+        self.respond(if created { 201 } else { 200 }, &written.object, &written.warnings)
     }
 
     async fn delete_options(&self, request: Request<Incoming>) -> Result<DeleteOptions, Status> {
@@ -384,7 +425,12 @@ impl Ask<'_> {
         Ok(self.exchange.json(201, &answer))
     }
 
-    async fn subresource(&self, request: Request<Incoming>, subresource: &str) -> Result<Response<Body>, Status> {
+    async fn subresource(
+        &self,
+        request: Request<Incoming>,
+        subresource: &str,
+        rest: Option<&str>,
+    ) -> Result<Response<Body>, Status> {
         let full_name = self.resource.full_name();
         let method = request.method().clone();
         let reading = method == Method::GET || method == Method::HEAD;
@@ -395,11 +441,19 @@ impl Ask<'_> {
                 let target = self.target();
                 logs::answer(self.server, self.exchange, target.namespace, target.name).await
             }
-            ("pods", "exec" | "attach" | "portforward") => {
-                self.server.registry.get("pods", self.namespace.as_deref(), self.target().name)?;
-                Err(Status::bad_request("Upgrade request required"))
+            ("pods", "exec") if reading || method == Method::POST => {
+                let target = self.target();
+                exec::answer(self.server, self.exchange, request, target.namespace, target.name)
             }
-            ("pods" | "services" | "nodes", "proxy") => Err(unsupported_here(&self.resource, subresource)),
+            ("pods", "portforward") if reading || method == Method::POST => {
+                let target = self.target();
+                port_forward::answer(self.server, self.exchange, request, target.namespace, target.name)
+            }
+            ("pods" | "services", "proxy") => {
+                let target = self.target();
+                proxy::answer(self.server, request, &self.resource, target.namespace, target.name, rest).await
+            }
+            ("pods", "attach") | ("nodes", "proxy") => Err(unsupported_here(&self.resource, subresource)),
             ("pods", "eviction" | "binding" | "ephemeralcontainers") | ("serviceaccounts", "token") => {
                 Err(unsupported_here(&self.resource, subresource))
             }
@@ -436,7 +490,7 @@ impl Ask<'_> {
         }
         let written: Written = match method {
             Method::PUT => {
-                let options = self.write_options("UpdateOptions")?;
+                let options = self.write_options("UpdateOptions", "scale")?;
                 let bytes = body::read(request).await?;
                 let scale: Value = protobuf::decode(&bytes)
                     .or_else(|_| serde_json::from_slice(&bytes))
@@ -445,7 +499,7 @@ impl Ask<'_> {
                 self.server.registry.change(target, Part::Main, &options, change).await?
             }
             Method::PATCH => {
-                let options = self.write_options("PatchOptions")?;
+                let options = self.write_options("PatchOptions", "scale")?;
                 let patch = self.read_patch(request).await?;
                 let change = |old: &Value| {
                     let mut scale = scale_of(old);
@@ -466,6 +520,28 @@ impl Ask<'_> {
         };
         Ok(self.exchange.json(200, &scale_of(&written.object)))
     }
+}
+
+/// Server-side apply's media type.
+const APPLY: &str = "application/apply-patch+yaml";
+
+/// The subresource that a part of an object is written through.
+fn subresource_of(part: Part) -> &'static str {
+    if part == Part::Status { "status" } else { "" }
+}
+
+/// A manager's name is short and printable.
+fn check_manager(manager: &str, kind: &str) -> Result<(), Status> {
+    const LONGEST: usize = 128;
+    let error = if manager.len() > LONGEST {
+        FieldError::too_long("fieldManager", LONGEST)
+    } else if let Some((at, letter)) = manager.char_indices().find(|(_, letter)| letter.is_control()) {
+        let why = format!("invalid character U+{:04X} (at position {at})", u32::from(letter));
+        FieldError::invalid_text("fieldManager", manager, &why)
+    } else {
+        return Ok(());
+    };
+    Err(Status::invalid(&Gvk::new("meta.k8s.io", "v1", kind), "", &[error]))
 }
 
 /// 501: the path exists on a real cluster, and not here.

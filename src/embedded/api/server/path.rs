@@ -18,13 +18,15 @@ pub(super) struct ObjectPath {
     pub(super) resource: String,
     pub(super) name: Option<String>,
     pub(super) subresource: Option<String>,
+    /// What follows the subresource, as it was sent: `/some/path` of `proxy/some/path`.
+    pub(super) rest: Option<String>,
     /// Whether the path has the old form `/watch/`.
     pub(super) watch: bool,
 }
 
 impl Route {
-    pub(super) fn parse(path: &str) -> Self {
-        let mut segments: Vec<String> = path
+    pub(super) fn parse(text: &str) -> Self {
+        let mut segments: Vec<String> = text
             .split('/')
             .filter(|segment| !segment.is_empty())
             .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
@@ -54,7 +56,9 @@ impl Route {
             path.name = next();
             path.subresource = next();
         }
-        // What follows a subresource belongs to it: `proxy/some/path`.
+        if path.subresource.as_deref() == Some("proxy") {
+            path.rest = text.split_once("/proxy/").map(|(_, rest)| format!("/{rest}"));
+        }
         Self::Objects(path)
     }
 }
@@ -87,6 +91,17 @@ mod tests {
                     resource: "pods".into(),
                     name: some("p"),
                     watch: true,
+                    ..base.clone()
+                },
+            ),
+            (
+                "/api/v1/namespaces/a/services/s:80/proxy/v1/x%20y",
+                ObjectPath {
+                    namespace: some("a"),
+                    resource: "services".into(),
+                    name: some("s:80"),
+                    subresource: some("proxy"),
+                    rest: some("/v1/x%20y"),
                     ..base.clone()
                 },
             ),
