@@ -46,12 +46,6 @@ fn scrub(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|key, _| !GONE.contains(&key.as_str()));
-            if let Some(Value::Array(entries)) = fields.get_mut("managedFields") {
-                entries.retain(|entry| !OWN_WRITERS.iter().any(|writer| entry["manager"] == *writer));
-                if entries.is_empty() {
-                    fields.shift_remove("managedFields");
-                }
-            }
             if let Some(Value::Array(resources)) = fields.get_mut("resources") {
                 resources.sort_by_key(|resource| resource["name"].to_string());
             }
@@ -82,9 +76,6 @@ fn scrub(value: &mut Value) {
         _ => {}
     }
 }
-
-/// Writers that live in the daemon here, which does not record itself.
-const OWN_WRITERS: [&str; 4] = ["kube-controller-manager", "kubelet", "pilot-discovery", "istio-operator"];
 
 fn is_age(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_digit())
@@ -171,12 +162,34 @@ fn python_json(value: &Value) -> String {
     }
 }
 
+/// A body that was answered in YAML, read.
+fn as_value(body: &Value) -> Value {
+    let yaml = body.as_str().filter(|text| text.starts_with("apiVersion: "));
+    yaml.map_or_else(|| body.clone(), |text| serde_yaml::from_str(text).unwrap())
+}
+
+fn forget_owners(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.shift_remove("managedFields");
+            fields.values_mut().for_each(forget_owners);
+        }
+        Value::Array(items) => items.iter_mut().for_each(forget_owners),
+        _ => {}
+    }
+}
+
 fn judge(exchange: &Value, code: u16, body: &Value) -> Result<(), String> {
     let expected = &exchange["response"];
     if expected["status"] != code {
         return Err(format!("status {code} instead of {}: {body}", expected["status"]));
     }
-    let (mut expected, mut body) = (expected["body"].clone(), body.clone());
+    let (mut expected, mut body) = (as_value(&expected["body"]), as_value(body));
+    // The daemon's own parts are not recorded as owners, so the record is compared where it is the matter.
+    if !exchange["name"].as_str().unwrap().starts_with("ssa-") {
+        forget_owners(&mut expected);
+        forget_owners(&mut body);
+    }
     scrub(&mut expected);
     scrub(&mut body);
     if expected == body { Ok(()) } else { Err(difference("", &expected, &body)) }
@@ -212,7 +225,68 @@ fn difference(path: &str, expected: &Value, found: &Value) -> String {
 }
 
 /// Exchanges that do not carry over, and why. What is listed here must not hold, and everything else must.
-const EXCEPTIONS: &[(&str, &str)] = &[];
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("001-discovery_version", "the version is 1.24.3"),
+    ("003-discovery_apis", "only the groups that the lab needs are served"),
+    ("004-discovery_api_v1", "only the kinds that the lab needs are served; a subset, as the test below says"),
+    ("006-discovery_apis_apps_v1", "only the kinds that the lab needs are served; a subset, as the test below says"),
+    ("011-discovery_apis_autoscaling_v2beta2", "autoscalers are stored as autoscaling/v2 here"),
+    (
+        "012-discovery_apis_policy_v1beta1",
+        "budgets are stored as policy/v1 here, and pod security policies are not served",
+    ),
+    ("013-discovery_", "only the paths that the lab needs are served"),
+    ("016-discovery_readyz_verbose", "the checks of one small daemon are fewer"),
+    ("020-openapi-v2-summary", "the recording counts the definitions of all of Kubernetes"),
+    ("023-create-namespace", "1.21 and later label namespaces with their name"),
+    ("042-create-configmap-nonstring-data", "1.23 and later decode JSON with other words"),
+    ("083-merge-patch-wrong-type", "quotes the whole object, with identity and times"),
+    ("098-deployment-string-replicas", "1.23 and later decode JSON with other words"),
+    ("104-deployment-old-apiversion", "1.22 and later know no group extensions"),
+    ("111-create-service", "1.20 and later show IP families, 1.22 an internal traffic policy"),
+    ("118-service-bad-clusterip", "1.21 and later say it otherwise"),
+    ("122-service-loadbalancer", "1.20 and later show IP families, 1.22 an internal traffic policy"),
+    ("123-service-loadbalancer-status-patch", "1.20 and later show IP families, 1.22 an internal traffic policy"),
+    ("142-table-replicasets", "1.24 describes the columns otherwise"),
+    ("147-table-namespaces", "the rig's namespaces; 1.21 and later label them with their name"),
+    ("148-table-nodes", "the rig's node"),
+    ("149-table-secrets", "1.24 makes no token secrets, and describes the columns otherwise"),
+    ("150-table-serviceaccounts", "1.24 makes no token secrets, and describes the columns otherwise"),
+    ("153-table-destinationrules", "the columns' descriptions are our own words"),
+    ("154-table-crds", "the rig's definitions carry the operator's labels, and themselves in an annotation"),
+    ("156-table-single-deployment", "1.24 describes the columns otherwise, one of them in our own words"),
+    ("158-table-empty", "1.24 describes the columns otherwise"),
+    ("173-watch-no-rv", "the order of the first events is the real server's own, and so are its certificates"),
+    ("194-create-pod", "1.21 and later mount a projected token volume"),
+    ("198-pod-immutable", "1.24 says it otherwise, and the difference is printed by Go"),
+    ("203-delete-pod-grace", "1.21 and later mount a projected token volume"),
+    ("208-replicasets-right-after", "1.24 describes the columns otherwise"),
+    ("214-delete-namespace", "1.21 and later label namespaces with their name"),
+    ("216-get-namespace-terminating", "1.21 and later label namespaces with their name"),
+];
+
+#[tokio::test]
+async fn what_is_served_is_described_as_recorded() {
+    let Some(exchanges) = recorded() else { return };
+    let server = Server::start_with_istio().await;
+    let mut compared = 0;
+    for (name, exchange) in &exchanges {
+        let Some(recorded) = exchange["response"]["body"]["resources"].as_array() else { continue };
+        let (_, body) = ask(&server, exchange, &Revisions::new()).await;
+        for resource in body["resources"].as_array().unwrap() {
+            let known = recorded.iter().find(|known| known["name"] == resource["name"]);
+            let known = known.unwrap_or_else(|| panic!("{name}: {} is not recorded", resource["name"]));
+            let without_hash = |resource: &Value| {
+                let mut resource = resource.clone();
+                resource.as_object_mut().unwrap().shift_remove("storageVersionHash");
+                resource
+            };
+            assert_eq!(without_hash(resource), without_hash(known), "{name}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 40, "{compared}");
+}
 
 #[tokio::test]
 async fn recorded_exchanges_hold() {

@@ -148,6 +148,13 @@ pub struct UnknownField {
     pub known: Vec<String>,
 }
 
+/// The field's path.
+impl std::fmt::Display for UnknownField {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.path)
+    }
+}
+
 /// The fields that the kind does not have, in the object's order. Empty for kinds that are not built in. The API server
 /// ignores such fields; kubectl refuses them.
 pub fn unknown_fields(gvk: &Gvk, object: &Value) -> Vec<UnknownField> {

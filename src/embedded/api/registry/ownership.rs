@@ -60,7 +60,7 @@ pub(super) fn settable(resource: &Resource, part: Part, object: &Value) -> Value
     if let Some(fields) = object.as_object_mut() {
         match part {
             Part::Status => {
-                fields.retain(|key, _| matches!(key.as_str(), "apiVersion" | "kind" | "metadata" | "status"))
+                fields.retain(|key, _| matches!(key.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
             }
             Part::Main | Part::Whole => fields.retain(|key, _| !reset(resource, part).contains(&key.as_str())),
         }
