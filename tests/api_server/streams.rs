@@ -125,9 +125,14 @@ async fn commands_run_over_websockets() {
     socket.send(Message::binary(b"\x00hello".to_vec())).await.unwrap();
     socket.send(Message::binary(vec![255, 0])).await.unwrap();
     let mut channels: Vec<(u8, Bytes)> = Vec::new();
-    while let Some(Ok(Message::Binary(message))) = socket.next().await {
-        channels.push((message[0], message.slice(1..)));
-    }
+    let close = loop {
+        match socket.next().await.unwrap().unwrap() {
+            Message::Binary(message) => channels.push((message[0], message.slice(1..))),
+            Message::Close(close) => break close.map(|close| u16::from(close.code)),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(close, Some(1000), "newer kubectls take any other end for a failure");
     assert_eq!(channels[0], (1, Bytes::from_static(b"hello")));
     assert_eq!(channels[1], (2, Bytes::from_static(b"say 3")));
     let status: Value = serde_json::from_slice(&channels[2].1).unwrap();

@@ -1,5 +1,7 @@
 //! WebSocket with Kubernetes' channels: the first byte of a message says which stream it belongs to.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -7,12 +9,15 @@ use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::{Message, Role};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role};
 
 use super::Upgraded;
 
 /// Messages that wait for their reader.
 const WAITING: usize = 64;
+/// How long a client may take to close its side.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// In version 5, the channel that says which other one ends.
 const CLOSES: u8 = 255;
 /// How much of a tunnelled connection is under way.
@@ -62,11 +67,20 @@ impl Channels {
                     break;
                 }
             }
-            let _ = sink.close().await;
-            reading.abort();
+            let _ = sink.send(normal_close()).await;
+            // The client answers with its own close; a reset would take from it what it has not read yet.
+            let stop = reading.abort_handle();
+            if tokio::time::timeout(LAST_WORDS, reading).await.is_err() {
+                stop.abort();
+            }
         });
         Self { incoming, outgoing }
     }
+}
+
+/// The end of a connection on which nothing went wrong; clients take an end without a code for a failure.
+fn normal_close() -> Message {
+    Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }))
 }
 
 fn event(message: Message, base64: bool) -> Option<Incoming> {
@@ -110,7 +124,7 @@ pub(in super::super) async fn tunnel(io: Upgraded) -> DuplexStream {
                 return;
             }
         }
-        let _ = sink.close().await;
+        let _ = sink.send(normal_close()).await;
     });
     ours
 }
