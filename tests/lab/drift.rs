@@ -53,7 +53,9 @@ impl Item {
                 json!({"metadata": {"labels": {"istio-injection": "disabled"}}})
             }
             "ConfigMap" if self.name.starts_with("resnet") => json!({"data": {"MODEL_NAME": "another"}}),
-            "Deployment" => json!({"spec": {"replicas": 2}}),
+            "Deployment" if self.namespace.as_deref() == Some("tf-serving") => json!({"spec": {"replicas": 2}}),
+            // How many of these there are is their autoscaler's affair: their manifests do not say.
+            "Deployment" => json!({"spec": {"minReadySeconds": 1}}),
             "Service" if self.name == "image-classifier" => json!({"spec": {"selector": {"app": "another"}}}),
             "Gateway" => {
                 json!({"spec": {"servers": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["a.example"]}]}})
