@@ -145,7 +145,7 @@ fn mend(
         if !(context.io.terminal.stdin && context.io.terminal.stderr) {
             return Err(Failure::new(Reason::Usage, "nobody is there to be asked")
                 .observed(fix.question())
-                .then("canary-lab doctor --fix --yes", "does it without asking"));
+                .then("canary-lab doctor --fix --yes", "does all that is offered without asking"));
         }
         let answer = dialoguer::Confirm::new().with_prompt(fix.question()).default(false).interact();
         if !answer.unwrap_or(false) {
@@ -185,30 +185,46 @@ fn tell(context: &mut Context, checks: &[Check]) -> Result<(), Failure> {
 fn whole(context: &mut Context, checks: &[Check]) -> Result<(), Failure> {
     let paint = context.paint_out();
     for category in Category::ALL {
-        let mut inside: Vec<&Check> = checks.iter().filter(|check| check.kind.category == category).collect();
+        let inside: Vec<&Check> = checks.iter().filter(|check| check.kind.category == category).collect();
         if inside.is_empty() {
             continue;
         }
         context.say(&paint.bold(category.title()))?;
-        // A category that could not be looked at for one reason is one line.
-        if let Some(why) = common_obstacle(&inside) {
-            let count = plural(inside.len() as u64, "check");
-            context.say(&format!("  {} {count} skipped: {why}", paint.mark(Mark::Quiet)))?;
-            inside.clear();
-        }
-        for check in inside {
-            line(context, check)?;
-            detail(context, check)?;
+        for (index, check) in inside.iter().enumerate() {
+            // Checks that were skipped for one reason are one line, where the first of them would stand.
+            let alike = |other: &&&Check| skipped_for(other).is_some() && skipped_for(other) == skipped_for(check);
+            if inside[..index].iter().any(|other| alike(&other)) {
+                continue;
+            }
+            let names: Vec<&str> = inside.iter().filter(alike).map(|other| other.kind.id).collect();
+            if let Some(why) = skipped_for(check) {
+                skipped(context, &names, why)?;
+            } else {
+                line(context, check)?;
+                detail(context, check)?;
+            }
         }
     }
     context.say(&format!("\n{}", summary(checks)))
 }
 
-/// The one reason for which all of these were skipped.
-fn common_obstacle<'c>(checks: &[&'c Check]) -> Option<&'c str> {
-    let why = |check: &&'c Check| (check.severity() == Severity::Skipped).then(|| check.headline());
-    let first = why(checks.first()?)?;
-    (checks.len() > 1 && checks.iter().all(|check| why(check) == Some(first))).then_some(first)
+/// Why a check was skipped, short where the check that it needs has told more already.
+fn skipped_for(check: &Check) -> Option<&str> {
+    if check.severity() != Severity::Skipped {
+        return None;
+    }
+    let why = check.headline();
+    Some(if why.starts_with("needs `") { why.split_once(':').map_or(why, |(short, _)| short) } else { why })
+}
+
+fn skipped(context: &mut Context, names: &[&str], why: &str) -> Result<(), Failure> {
+    let (paint, width) = (context.paint_out(), context.width());
+    let mut mark = paint.mark(Mark::Quiet);
+    for line in wrap(&format!("{}: {why}", names.join(", ")), width.saturating_sub(4).max(30)) {
+        context.say(&format!("  {mark} {line}"))?;
+        " ".clone_into(&mut mark);
+    }
+    Ok(())
 }
 
 const fn mark_of(severity: Severity) -> Mark {
@@ -223,10 +239,9 @@ const fn mark_of(severity: Severity) -> Mark {
 fn line(context: &mut Context, check: &Check) -> Result<(), Failure> {
     let (paint, width) = (context.paint_out(), context.width());
     let id = check.failure().map(|failure| failure.reason.id()).unwrap_or_default();
-    let skipped = check.severity() == Severity::Skipped;
-    let text = if skipped { format!("{}: {}", check.kind.id, check.headline()) } else { check.headline().to_owned() };
     let mut lines =
-        wrap(&text, width.saturating_sub(4 + if id.is_empty() { 0 } else { id.len() + 3 }).max(30)).into_iter();
+        wrap(check.headline(), width.saturating_sub(4 + if id.is_empty() { 0 } else { id.len() + 3 }).max(30))
+            .into_iter();
     let first = lines.next().unwrap_or_default();
     let id = if id.is_empty() { String::new() } else { format!("   {}", paint.dim(id)) };
     context.say(&format!("  {} {first}{id}", paint.mark(mark_of(check.severity()))))?;

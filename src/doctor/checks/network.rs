@@ -11,6 +11,8 @@ use crate::doctor::{Failure, Reason};
 pub const POD_PORTS: [u16; 7] = [8080, 8443, 8500, 8501, 15020, 15021, 15090];
 /// Ports that the ingress would like to have on its own address; it takes others where it must.
 const WISHED_PORTS: [u16; 2] = [80, 443];
+/// How many listeners are named that are in nobody's way.
+const NAMED: usize = 3;
 /// How long a name may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Where Istio's release and the pinned minikube are downloaded from.
@@ -71,15 +73,22 @@ fn judge_wished_ports(listeners: &[Listener], own: &[u32]) -> Finding {
         failure.observed = blocked.iter().map(|listener| told(listener)).collect();
         return Finding::Warning(failure);
     }
-    // A listener on one address of its own is in nobody's way, but worth naming when somebody wonders who answers.
+    // A listener on one address of its own is in nobody's way, but worth naming when somebody wonders who answers. Other
+    // labs have addresses of their own by design.
     let beside: Vec<String> = foreign()
         .filter(|listener| {
-            !listener.is_wildcard() && (WISHED_PORTS.contains(&listener.port) || POD_PORTS.contains(&listener.port))
+            let ours = listener.program.as_deref() == Some("canary-lab");
+            let wished = WISHED_PORTS.contains(&listener.port) || POD_PORTS.contains(&listener.port);
+            !listener.is_wildcard() && wished && !ours
         })
         .map(told)
         .collect();
     let free = format!("ports {} are free on all addresses", words(&WISHED_PORTS));
-    Finding::Fine(if beside.is_empty() { free } else { format!("{free} ({})", beside.join(", ")) })
+    Finding::Fine(match beside.len() {
+        0 => free,
+        1..=NAMED => format!("{free} ({})", beside.join(", ")),
+        more => format!("{free} ({}, and {} more)", beside[..NAMED].join(", "), more - NAMED),
+    })
 }
 
 fn told(listener: &Listener) -> String {
