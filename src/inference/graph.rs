@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::attributes::Attributes;
 use super::constant::Constant;
+use super::control::Control;
 use super::fused::{Convolution, Depthwise, Pooling};
 use super::status::RunError;
 use crate::savedmodel::proto::DataType;
@@ -44,6 +45,8 @@ pub(crate) enum Op {
     Depthwise(Box<Depthwise>),
     /// A pooling with the padding in front of it fused in.
     Pooling(Box<Pooling>),
+    /// A branch or a loop; its inputs are those of its op without handles of variables.
+    Control(Box<Control<Graph>>),
 }
 
 /// One node.
@@ -77,6 +80,11 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
+    /// A graph without nodes.
+    pub(crate) fn empty() -> Self {
+        Self { nodes: Vec::new(), feeds: HashMap::new(), fetches: HashMap::new() }
+    }
+
     /// How many readers each port has, fetches included.
     pub(crate) fn readers(&self) -> HashMap<Port, usize> {
         let mut readers = HashMap::new();

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use super::attributes::Attributes;
 use super::constant::Constant;
+use super::control::{Control, Flow};
 use super::graph::{Graph, Node, NodeId, Op, Port};
 use super::ops;
 use super::status::{LoadError, RunError, StatusCode};
@@ -20,9 +21,12 @@ const MAX_CALLS: usize = 50_000;
 /// Nodes after inlining.
 const MAX_NODES: usize = 500_000;
 
+/// Arguments of a branch's or loop's graph are numbered from here on, beyond all nodes of any body.
+const ARGUMENTS: usize = usize::MAX / 2;
+
 /// Ops that hand their input on unchanged.
 const PASSING: &[&str] =
-    &["Identity", "IdentityN", "StopGradient", "PreventGradient", "Snapshot", "PlaceholderWithDefault"];
+    &["Identity", "IdentityN", "StopGradient", "PreventGradient", "Snapshot", "PlaceholderWithDefault", "EnsureShape"];
 
 fn graph_error(message: String) -> LoadError {
     LoadError::Graph(RunError::invalid(message))
@@ -52,6 +56,9 @@ struct Frame {
     /// The frame and the node that called, or `None` for the graph.
     caller: Option<(usize, usize)>,
     depth: usize,
+    /// For a branch's or loop's graph: how many of the caller's inputs come before its arguments. Arguments are then
+    /// inputs of that graph, but handles of variables are followed to the caller.
+    border: Option<usize>,
     built: HashMap<usize, NodeId>,
     calls: HashMap<usize, usize>,
 }
@@ -72,6 +79,8 @@ struct Importer<'a> {
     graph: Graph,
     /// Nodes whose inputs are still to be resolved.
     open: Vec<(NodeId, usize, usize)>,
+    /// Nodes made so far, in all graphs.
+    made: usize,
 }
 
 /// Builds the graph that computes all outputs of `signatures` from their inputs.
@@ -86,10 +95,10 @@ pub(crate) fn import<'s>(
         functions.insert(name, bodies.len());
         bodies.push(Body::new(&function.node_def, Some(function)));
     }
-    let top = Frame { body: 0, caller: None, depth: 0, built: HashMap::new(), calls: HashMap::new() };
-    let empty = Graph { nodes: Vec::new(), feeds: HashMap::new(), fetches: HashMap::new() };
+    let top = Frame { body: 0, caller: None, depth: 0, border: None, built: HashMap::new(), calls: HashMap::new() };
+    let empty = Graph::empty();
     let mut importer =
-        Importer { bodies, functions, frames: vec![top], fed: HashMap::new(), graph: empty, open: Vec::new() };
+        Importer { bodies, functions, frames: vec![top], fed: HashMap::new(), graph: empty, open: Vec::new(), made: 0 };
     let inputs = signatures.clone().flat_map(|signature| signature.inputs.values());
     for name in inputs.filter_map(|info| info.tensor_name()) {
         let (node, output) = importer.tensor(0, name)?;
@@ -163,11 +172,15 @@ impl<'a> Importer<'a> {
                     None => 0,
                     Some(part) => part.parse().map_err(|_| graph_error(format!("{text:?} names no tensor")))?,
                 };
+                let border = self.frames[frame].border;
+                if border.is_some() && !self.is_handle(frame, argument) {
+                    return Ok(Place { frame, node: ARGUMENTS + argument, output: 0 });
+                }
                 let (caller, node) = self.frames[frame]
                     .caller
                     .ok_or_else(|| graph_error(format!("{text:?} is an argument of no function")))?;
                 let definition = self.definition(caller, node);
-                data_input(definition, argument + offset)?.clone_into(&mut text);
+                data_input(definition, argument + offset + border.unwrap_or(0))?.clone_into(&mut text);
                 frame = caller;
                 continue;
             }
@@ -189,6 +202,13 @@ impl<'a> Importer<'a> {
             return Ok(Place { frame, node, output });
         }
         Err(graph_error(format!("following {text:?} does not end: the graph is cyclic")))
+    }
+
+    /// Whether an argument of the function of a frame is a variable's handle.
+    fn is_handle(&self, frame: usize, argument: usize) -> bool {
+        let signature = self.body(frame).function.and_then(|function| function.signature.as_ref());
+        let argument = signature.and_then(|signature| signature.input_arg.get(argument));
+        argument.is_some_and(|argument| argument.r#type == DataType::DtResource as i32)
     }
 
     /// The function that a node calls, if it is a call.
@@ -225,6 +245,7 @@ impl<'a> Importer<'a> {
             body: function,
             caller: Some((frame, node)),
             depth,
+            border: None,
             built: HashMap::new(),
             calls: HashMap::new(),
         });
@@ -250,11 +271,12 @@ impl<'a> Importer<'a> {
         if let Some(&node) = self.frames[place.frame].built.get(&place.node) {
             return Ok(Port { node, output: place.output });
         }
-        let node = self.graph.nodes.len();
-        if node >= MAX_NODES {
+        self.made += 1;
+        if self.made > MAX_NODES {
             return Err(graph_error(format!("the graph has more than {MAX_NODES} nodes")));
         }
         let made = self.make(place)?;
+        let node = self.graph.nodes.len();
         self.frames[place.frame].built.insert(place.node, node);
         self.graph.nodes.push(made);
         self.open.push((node, place.frame, place.node));
@@ -289,10 +311,94 @@ impl<'a> Importer<'a> {
                 let called = if shared.is_empty() { handle.name.clone() } else { shared };
                 Op::Constant(Constant::Variable { handle: handle.name.clone(), name: called })
             }
+            op if Flow::of(op).is_some() => Op::Control(Box::new(self.control(place, definition)?)),
             op if ops::is_supported(op) => Op::Call { op: op.to_owned(), attributes },
             op => return Err(LoadError::UnsupportedOp { op: op.to_owned(), node: name, supported: ops::supported() }),
         };
         Ok(Node { name, op, inputs: Vec::new() })
+    }
+
+    /// The graphs of a branch or loop.
+    fn control(&mut self, place: Place, definition: &NodeDef) -> Result<Control<Graph>, LoadError> {
+        let wrong = || graph_error(format!("node `{}` (op `{}`) lacks a function", definition.name, definition.op));
+        let flow = Flow::of(&definition.op).ok_or_else(wrong)?;
+        let named = |name: &str| match definition.attr.get(name).and_then(|attribute| attribute.value.as_ref()) {
+            Some(Value::Func(function)) => Ok(function.name.as_str()),
+            _ => Err(wrong()),
+        };
+        let functions = match flow {
+            Flow::If => vec![named("then_branch")?, named("else_branch")?],
+            Flow::While => vec![named("cond")?, named("body")?],
+            Flow::Case => match definition.attr.get("branches").and_then(|attribute| attribute.value.as_ref()) {
+                Some(Value::List(list)) => list.func.iter().map(|function| function.name.as_str()).collect(),
+                _ => return Err(wrong()),
+            },
+        };
+        let mut parts = Vec::new();
+        let mut outputs = Vec::new();
+        for name in functions {
+            let function = *self.functions.get(name).ok_or_else(|| {
+                let text = format!("Function {name} is not defined.");
+                LoadError::Graph(RunError::new(StatusCode::NotFound, text).at(&definition.name))
+            })?;
+            let (graph, results) = self.part(place, definition, function, flow.choosing_inputs())?;
+            // A loop's condition has a result of its own; all other parts give the node's outputs.
+            outputs = results;
+            parts.push(graph);
+        }
+        if parts.is_empty() {
+            return Err(wrong());
+        }
+        Ok(Control { flow, parts, outputs })
+    }
+
+    /// One function of a branch or loop as a graph of its own, and the outputs that its results are.
+    fn part(
+        &mut self,
+        place: Place,
+        definition: &NodeDef,
+        function: usize,
+        border: usize,
+    ) -> Result<(Graph, Vec<usize>), LoadError> {
+        let depth = self.frames[place.frame].depth + 1;
+        if depth > MAX_CALL_DEPTH || self.frames.len() > MAX_CALLS {
+            let name = &definition.name;
+            return Err(graph_error(format!("the calls in node `{name}` nest too deep or are too many: recursion?")));
+        }
+        let inner = self.frames.len();
+        self.frames.push(Frame {
+            body: function,
+            caller: Some((place.frame, place.node)),
+            depth,
+            border: Some(border),
+            built: HashMap::new(),
+            calls: HashMap::new(),
+        });
+        let outer = std::mem::replace(&mut self.graph, Graph::empty());
+        let outer_open = std::mem::take(&mut self.open);
+        let signature = self.body(inner).function.and_then(|function| function.signature.as_ref());
+        let (arguments, results) = signature.map_or((&[][..], &[][..]), |s| (&s.input_arg[..], &s.output_arg[..]));
+        let handle = |dtype: i32| dtype == DataType::DtResource as i32;
+        for (number, argument) in arguments.iter().enumerate().filter(|(_, argument)| !handle(argument.r#type)) {
+            let node = self.graph.nodes.len();
+            let dtype = DataType::try_from(argument.r#type).unwrap_or(DataType::DtInvalid);
+            let op = Op::Input { dtype, shape: None };
+            self.graph.nodes.push(Node { name: argument.name.clone(), op, inputs: Vec::new() });
+            self.frames[inner].built.insert(ARGUMENTS + number, node);
+            let position = self.graph.feeds.len().to_string();
+            self.graph.feeds.insert(position, node);
+        }
+        let mut outputs = Vec::new();
+        for (number, _) in results.iter().enumerate().filter(|(_, result)| !handle(result.r#type)) {
+            let text = self.result(inner, number)?;
+            let port = self.port(inner, &text)?;
+            self.graph.fetches.insert(outputs.len().to_string(), port);
+            outputs.push(number);
+        }
+        self.resolve_all()?;
+        self.open = outer_open;
+        let graph = std::mem::replace(&mut self.graph, outer);
+        Ok((graph.sorted()?, outputs))
     }
 
     /// A node's attributes; inside a function those that name an attribute of the call are replaced by it.
@@ -319,16 +425,31 @@ impl<'a> Importer<'a> {
             for control in definition.input.iter().filter_map(|input| input.strip_prefix('^')) {
                 self.check_control(frame, control)?;
             }
-            if !matches!(self.graph.nodes[node].op, Op::Call { .. }) {
+            let control = Flow::of(&definition.op).filter(|_| matches!(self.graph.nodes[node].op, Op::Control(_)));
+            if control.is_none() && !matches!(self.graph.nodes[node].op, Op::Call { .. }) {
                 continue;
             }
+            let handles = control.map(|flow| (flow.choosing_inputs(), self.input_types(definition)));
             let mut inputs = Vec::new();
-            for input in definition.input.iter().filter(|input| !input.starts_with('^')) {
-                inputs.push(self.port(frame, input)?);
+            for (number, input) in definition.input.iter().filter(|input| !input.starts_with('^')).enumerate() {
+                // A branch or loop finds variables by itself.
+                let handle = handles.as_ref().is_some_and(|(before, types)| {
+                    number.checked_sub(*before).and_then(|number| types.get(number)) == Some(&DataType::DtResource)
+                });
+                if !handle {
+                    inputs.push(self.port(frame, input)?);
+                }
             }
             self.graph.nodes[node].inputs = inputs;
         }
         Ok(())
+    }
+
+    /// The types of what a branch or loop hands to its functions.
+    fn input_types(&self, definition: &NodeDef) -> Vec<DataType> {
+        let attributes = Attributes(definition.attr.clone());
+        let of = |name| attributes.dtypes(name).ok().filter(|types: &Vec<DataType>| !types.is_empty());
+        of("Tin").or_else(|| of("T")).unwrap_or_default()
     }
 
     /// A control input only orders side effects. No supported op has any, so it is enough that this one has none.
@@ -344,7 +465,12 @@ impl<'a> Importer<'a> {
         let definition = &body.nodes[node];
         let op = definition.op.as_str();
         let silent = ["NoOp", "Const", "Placeholder", "ReadVariableOp", "VarHandleOp", "VariableV2"].contains(&op);
-        if silent || PASSING.contains(&op) || ops::is_supported(op) || self.callee(definition)?.is_some() {
+        if silent
+            || PASSING.contains(&op)
+            || ops::is_supported(op)
+            || Flow::of(op).is_some()
+            || self.callee(definition)?.is_some()
+        {
             return Ok(());
         }
         Err(LoadError::UnsupportedOp { op: op.to_owned(), node: definition.name.clone(), supported: ops::supported() })

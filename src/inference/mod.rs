@@ -5,16 +5,20 @@
 //! [`Session::run`] executes op by op for any input shape and answers mistakes with the texts
 //! of TensorFlow 2.5's CPU kernels. A result depends on the input alone: neither the number of threads nor the place
 //! in a batch changes a bit of it. Called by `serving/` for requests and by the lab as its oracle.
+//! [`flatten`] gives the same graph back as TensorFlow's nodes, for a model that is to be written anew.
 
 mod attributes;
 mod constant;
 mod context;
+mod control;
+mod flatten;
 mod fused;
 mod graph;
 mod import;
 mod kernel;
 mod ops;
 mod optimise;
+mod program;
 mod session;
 mod status;
 mod tensor;
@@ -22,6 +26,7 @@ mod tensor;
 mod tests;
 mod window;
 
+pub use flatten::{FlatModel, FlatVariable, flatten};
 pub use session::{Session, SessionOptions};
 pub use status::{LoadError, RunError, StatusCode};
 pub use tensor::{Tensor, TensorData};

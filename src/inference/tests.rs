@@ -262,6 +262,56 @@ fn graphs_that_do_not_end_are_refused() {
     assert!(load_with(nodes, doubling, &["call:0"]).is_err());
 }
 
+fn part(attribute: &'static str, function: &str) -> (&'static str, attr_value::Value) {
+    let function = NameAttrList { name: function.to_owned(), ..NameAttrList::default() };
+    (attribute, attr_value::Value::Func(Box::new(function)))
+}
+
+#[test]
+fn branches_run_one_side_and_loops_run_until_they_say_no() {
+    let doubled = function("doubled", &["x"], vec![node("sum", "AddV2", &["x", "x"], vec![])], &[("r", "sum:z:0")]);
+    let negated = function("negated", &["x"], vec![node("n", "Neg", &["x"], vec![])], &[("r", "n:y:0")]);
+    let small = vec![
+        floats("bound", &[], &[100.0]),
+        integers("all", &[1], &[0]),
+        node("most", "Max", &["x", "all:output:0"], vec![]),
+        node("less", "Less", &["most:output:0", "bound:output:0"], vec![]),
+    ];
+    let small = function("small", &["x"], small, &[("r", "less:z:0")]);
+    let forever = function("forever", &["x"], vec![integers("one", &[], &[1])], &[("r", "one:output:0")]);
+    let library = vec![doubled, negated, small, forever];
+    let nodes = vec![
+        placeholder("x"),
+        integers("axis", &[1], &[0]),
+        floats("zero", &[], &[0.0]),
+        node("total", "Sum", &["x", "axis"], vec![]),
+        node("positive", "Greater", &["total", "zero"], vec![]),
+        node(
+            "if",
+            "StatelessIf",
+            &["positive", "x"],
+            vec![part("then_branch", "doubled"), part("else_branch", "negated")],
+        ),
+        node("while", "While", &["if"], vec![part("cond", "small"), part("body", "doubled")]),
+        node("endless", "StatelessWhile", &["x"], vec![part("cond", "forever"), part("body", "negated")]),
+    ];
+    let session = load_with(nodes, library, &["if:0", "while:0", "endless:0"]).unwrap();
+    for (x, branch, looped) in [([1.0, 4.0], [2.0, 8.0], [32.0, 128.0]), ([-3.0, 1.0], [3.0, -1.0], [192.0, -64.0])] {
+        let results = session.run(&[("x:0", vector(&x))], &["if:0", "while:0"]).unwrap();
+        assert_eq!(results, [vector(&branch), vector(&looped)]);
+    }
+    let error = session.run(&[("x:0", vector(&[1.0]))], &["endless:0"]).unwrap_err();
+    assert_eq!(error.code, StatusCode::ResourceExhausted);
+    assert!(error.message.contains("did not end"), "{}", error.message);
+    // A branch that contains itself, and a function that is not there.
+    let again = vec![node("i", "If", &["x", "x"], vec![part("then_branch", "f"), part("else_branch", "f")])];
+    let again = function("f", &["x"], again, &[("r", "i:output:0")]);
+    let nodes = vec![placeholder("x"), call("call", "f", &["x"])];
+    assert!(load_with(nodes, vec![again], &["call:0"]).is_err_and(|error| error.to_string().contains("nest too deep")));
+    let nodes = vec![placeholder("x"), node("w", "While", &["x"], vec![part("cond", "a"), part("body", "b")])];
+    assert!(load_with(nodes, vec![], &["w:0"]).is_err_and(|error| error.to_string().contains("a is not defined")));
+}
+
 #[test]
 fn a_chain_of_a_hundred_thousand_nodes_runs_without_recursion() {
     let mut nodes = vec![placeholder("n0")];

@@ -9,6 +9,7 @@ use super::super::kernel::Activation;
 use super::super::status::RunError;
 use super::super::tensor::{Tensor, TensorData};
 use super::{Family, Kernel, broadcast, input, one, unsupported_type};
+use crate::savedmodel::proto::DataType;
 
 pub(super) const OPS: Family = &[
     ("Abs", |_| Ok(unary(f64::abs, f32::abs, Some(i64::wrapping_abs)))),
@@ -17,11 +18,22 @@ pub(super) const OPS: Family = &[
     ("AddV2", |_| Ok(binary(|a, b| a + b, |a, b| a + b, i64::wrapping_add))),
     ("Ceil", |_| Ok(unary(f64::ceil, f32::ceil, None))),
     ("Cos", |_| Ok(unary(f64::cos, f32::cos, None))),
+    ("ClipByValue", |_| Ok(Box::new(clip))),
     ("Div", |_| Ok(division(Rounding::Truncate))),
+    ("DivNoNan", |_| {
+        let whole = |_, _| Err(unsupported_type(DataType::DtInt64));
+        Ok(Box::new(move |inputs, _| {
+            pairs(inputs, |a, b| if b == 0.0 { 0.0 } else { a / b }, |a, b| if b == 0.0 { 0.0 } else { a / b }, &whole)
+        }))
+    }),
     ("Elu", |_| Ok(unary(|x| if x < 0.0 { x.exp_m1() } else { x }, |x| if x < 0.0 { x.exp_m1() } else { x }, None))),
+    ("Erf", |_| Ok(unary(erf, |x| erf(f64::from(x)) as f32, None))),
+    ("Erfc", |_| Ok(unary(|x| 1.0 - erf(x), |x| (1.0 - erf(f64::from(x))) as f32, None))),
     ("Exp", |_| Ok(unary(f64::exp, f32::exp, None))),
+    ("Expm1", |_| Ok(unary(f64::exp_m1, f32::exp_m1, None))),
     ("Floor", |_| Ok(unary(f64::floor, f32::floor, None))),
     ("FloorDiv", |_| Ok(division(Rounding::Floor))),
+    ("FloorMod", |_| Ok(remainder())),
     ("LeakyRelu", leaky_relu),
     ("Log", |_| Ok(unary(f64::ln, f32::ln, None))),
     ("Log1p", |_| Ok(unary(f64::ln_1p, f32::ln_1p, None))),
@@ -41,12 +53,35 @@ pub(super) const OPS: Family = &[
     ("Sign", |_| Ok(unary(sign, |x| sign(f64::from(x)) as f32, Some(i64::signum)))),
     ("Sin", |_| Ok(unary(f64::sin, f32::sin, None))),
     ("Softplus", |_| Ok(unary(softplus, |x| softplus(f64::from(x)) as f32, None))),
+    ("Softsign", |_| Ok(unary(|x| x / (1.0 + x.abs()), |x| x / (1.0 + x.abs()), None))),
     ("Sqrt", |_| Ok(unary(f64::sqrt, f32::sqrt, None))),
     ("Square", |_| Ok(unary(|x| x * x, |x| x * x, Some(|x| x.wrapping_mul(x))))),
     ("SquaredDifference", |_| Ok(binary(|a, b| (a - b) * (a - b), |a, b| (a - b) * (a - b), squared_difference))),
     ("Sub", |_| Ok(binary(|a, b| a - b, |a, b| a - b, i64::wrapping_sub))),
     ("Tanh", |_| Ok(unary(f64::tanh, f32::tanh, None))),
 ];
+
+fn erf(x: f64) -> f64 {
+    statrs::function::erf::erf(x)
+}
+
+/// The remainder with the divisor's sign.
+fn remainder() -> Kernel {
+    let whole = |a: i64, b: i64| match b {
+        0 => Err(RunError::invalid("Integer division by zero")),
+        _ => Ok(a.wrapping_rem(b).wrapping_add(b).wrapping_rem(b)),
+    };
+    Box::new(move |inputs, _| pairs(inputs, |a, b| a - b * (a / b).floor(), |a, b| a - b * (a / b).floor(), &whole))
+}
+
+/// Between a least and a most value, as two comparisons.
+fn clip(inputs: &mut [Value], context: &Context) -> Result<Vec<Value>, RunError> {
+    let [value, least, most] = inputs else { return Err(RunError::invalid("ClipByValue has three inputs")) };
+    let none = Attributes::default();
+    let smaller = super::build("Minimum", &none)?(&mut [Arc::clone(value), Arc::clone(most)], context)?;
+    let smaller = smaller.into_iter().next().ok_or_else(|| RunError::invalid("Minimum gave nothing"))?;
+    super::build("Maximum", &none)?(&mut [smaller, Arc::clone(least)], context)
+}
 
 fn squared_difference(a: i64, b: i64) -> i64 {
     a.wrapping_sub(b).wrapping_mul(a.wrapping_sub(b))
@@ -260,7 +295,11 @@ mod tests {
         for (op, input, expected) in [
             ("Abs", [-1.5, 2.0], [1.5, 2.0]),
             ("Elu", [-1.0, 2.0], [-0.632_120_55, 2.0]),
+            ("Erf", [-0.5, 2.0], [-0.520_499_9, 0.995_322_3]),
+            ("Erfc", [0.0, 0.5], [1.0, 0.479_500_12]),
             ("Exp", [0.0, 1.0], [1.0, 2.718_281_7]),
+            ("Expm1", [0.0, 1.0], [0.0, 1.718_281_7]),
+            ("Softsign", [-1.0, 3.0], [-0.5, 0.75]),
             ("Log", [1.0, 2.0], [0.0, std::f32::consts::LN_2]),
             ("Neg", [1.0, -2.0], [-1.0, 2.0]),
             ("Relu", [-1.0, 7.0], [0.0, 7.0]),
@@ -293,6 +332,8 @@ mod tests {
             ("Mul", [4.0, -6.0]),
             ("RealDiv", [4.0, -2.0 / 3.0]),
             ("FloorDiv", [4.0, -1.0]),
+            ("FloorMod", [0.0, 1.0]),
+            ("DivNoNan", [4.0, -2.0 / 3.0]),
             ("Maximum", [4.0, 3.0]),
             ("Minimum", [1.0, -2.0]),
             ("Pow", [4.0, -8.0]),
@@ -303,6 +344,10 @@ mod tests {
         }
         assert_eq!(run("Mul", &[], &[ints(&[1 << 30]), ints(&[4])]).unwrap(), ints(&[0]));
         assert_eq!(run("FloorDiv", &[], &[ints(&[-7, 7]), ints(&[2])]).unwrap(), ints(&[-4, 3]));
+        assert_eq!(run("FloorMod", &[], &[ints(&[-7, 7]), ints(&[3])]).unwrap(), ints(&[2, 1]));
+        assert_eq!(run("FloorMod", &[], &[ints(&[7]), ints(&[-3])]).unwrap(), ints(&[-2]));
+        let clipped = run("ClipByValue", &[], &[ints(&[-7, 1, 9]), ints(&[0]), ints(&[5])]).unwrap();
+        assert_eq!(clipped, ints(&[0, 1, 5]));
         assert_eq!(run("Div", &[], &[ints(&[-7]), ints(&[2])]).unwrap(), ints(&[-3]));
         assert_eq!(run("Div", &[], &[ints(&[1]), ints(&[0])]).unwrap_err().message, "Integer division by zero");
         assert!(run("Add", &[], &[ints(&[1]), floats(&[1], &[1.0])]).is_err());

@@ -13,6 +13,9 @@ pub(super) const OPS: Family = &[
     ("Equal", |_| Ok(comparison(|o| o == Some(Ordering::Equal)))),
     ("Greater", |_| Ok(comparison(|o| o == Some(Ordering::Greater)))),
     ("GreaterEqual", |_| Ok(comparison(|o| o.is_some_and(Ordering::is_ge)))),
+    ("IsFinite", |_| Ok(each(f64::is_finite))),
+    ("IsInf", |_| Ok(each(f64::is_infinite))),
+    ("IsNan", |_| Ok(each(f64::is_nan))),
     ("Less", |_| Ok(comparison(|o| o == Some(Ordering::Less)))),
     ("LessEqual", |_| Ok(comparison(|o| o.is_some_and(Ordering::is_le)))),
     ("LogicalAnd", |_| Ok(logic(|a, b| a && b))),
@@ -128,6 +131,19 @@ fn select_v2(inputs: &mut [Value], _: &Context) -> Result<Vec<Value>, RunError> 
     }
     let data = choose!(Float, Double, Half, Int8, Int16, Int32, Int64, Uint8, Uint16, Uint32, Uint64, Bool, String);
     one(shape, data)
+}
+
+/// A question about single floats.
+fn each(ask: fn(f64) -> bool) -> Kernel {
+    Box::new(move |inputs, _| {
+        let tensor = input(inputs, 0)?;
+        let answers = match &tensor.data {
+            TensorData::Float(values) => values.iter().map(|&value| ask(f64::from(value))).collect(),
+            TensorData::Double(values) => values.iter().map(|&value| ask(value)).collect(),
+            _ => return Err(unsupported_type(tensor.dtype())),
+        };
+        one(tensor.shape.clone(), TensorData::Bool(answers))
+    })
 }
 
 #[cfg(test)]

@@ -16,8 +16,11 @@ mod join;
 mod linear;
 mod normal;
 mod reduce;
+mod select;
 mod slice;
 mod sort;
+mod spatial;
+mod transposed;
 
 use std::sync::Arc;
 
@@ -52,15 +55,21 @@ const FAMILIES: &[Family] = &[
     linear::OPS,
     normal::OPS,
     reduce::OPS,
+    select::OPS,
     slice::OPS,
     sort::OPS,
+    spatial::OPS,
+    transposed::OPS,
 ];
 
 /// Ops that the importer itself understands.
 const STRUCTURAL: &[&str] = &[
+    "Case",
     "Const",
+    "EnsureShape",
     "Identity",
     "IdentityN",
+    "If",
     "NoOp",
     "PartitionedCall",
     "Placeholder",
@@ -69,10 +78,14 @@ const STRUCTURAL: &[&str] = &[
     "ReadVariableOp",
     "Snapshot",
     "StatefulPartitionedCall",
+    "StatelessCase",
+    "StatelessIf",
+    "StatelessWhile",
     "StopGradient",
     "VarHandleOp",
     "Variable",
     "VariableV2",
+    "While",
 ];
 
 /// All ops that a graph may use, in alphabetical order.

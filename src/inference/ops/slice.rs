@@ -9,7 +9,13 @@ use super::{Family, Kernel, axis_index, input, integer, integers, one, strides, 
 
 pub(super) const OPS: Family = &[
     ("Gather", |_| Ok(Box::new(|inputs, _| gather(inputs, 0)))),
-    ("GatherV2", |_| Ok(Box::new(gather_v2))),
+    ("GatherV2", |attributes| match attributes.integer("batch_dims", 0)? {
+        0 => Ok(Box::new(gather_v2)),
+        dimensions => {
+            let text = format!("GatherV2 with {dimensions} batch dimensions is not supported");
+            Err(RunError::new(StatusCode::Unimplemented, text))
+        }
+    }),
     ("Slice", |_| Ok(Box::new(slice))),
     ("StridedSlice", strided_slice),
 ];
