@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde::Serialize;
 
@@ -91,16 +92,22 @@ impl std::fmt::Display for Obstacle {
     }
 }
 
+/// The attributes that TensorFlow 2.5 knows of an op; `None` for an op that came later.
+pub(super) fn attributes_of_2_5(op: &str) -> Option<&'static BTreeSet<&'static str>> {
+    static KNOWN: OnceLock<HashMap<&str, BTreeSet<&str>>> = OnceLock::new();
+    let read = || {
+        let lines = OPS_OF_2_5.lines().filter_map(|line| {
+            let mut words = line.split(' ');
+            Some((words.next()?, words.collect()))
+        });
+        lines.collect()
+    };
+    KNOWN.get_or_init(read).get(op)
+}
+
 /// Looks at the SavedModel in a version directory.
 pub fn inspect(dir: &Path) -> Result<Inspection, SavedModelError> {
     let model = LoadedSavedModel::read(dir)?;
-    let known: HashMap<&str, BTreeSet<&str>> = OPS_OF_2_5
-        .lines()
-        .filter_map(|line| {
-            let mut words = line.split(' ');
-            Some((words.next()?, words.collect()))
-        })
-        .collect();
     let library = model.graph.library.as_ref().map_or(&[][..], |library| &library.function);
     let name_of = |function: &crate::savedmodel::proto::FunctionDef| {
         function.signature.as_ref().map_or(String::new(), |signature| signature.name.clone())
@@ -113,7 +120,7 @@ pub fn inspect(dir: &Path) -> Result<Inspection, SavedModelError> {
         if own.contains(&node.op) {
             return;
         }
-        let Some(attributes) = known.get(node.op.as_str()) else {
+        let Some(attributes) = attributes_of_2_5(&node.op) else {
             let obstacle = Obstacle::Op { op: node.op.clone(), node: place };
             obstacles.entry((node.op.clone(), None)).or_insert(obstacle);
             return;

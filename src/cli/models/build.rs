@@ -1,6 +1,6 @@
 //! `models build`: a model of the catalogue as a SavedModel.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::json;
@@ -22,12 +22,17 @@ use crate::ui::{duration, thousands};
 #[command(after_help = "\
 Examples:
   canary-lab models build resnet50 /tmp/resnet50
-  canary-lab models build resnet50 /tmp/resnet50 --weights resnet50_weights_tf_dim_ordering_tf_kernels.h5")]
+  canary-lab models build resnet50 /tmp/resnet50 --weights resnet50_weights_tf_dim_ordering_tf_kernels.h5
+  canary-lab models build --from exported/1 /tmp/for-2.5")]
 pub(super) struct Args {
-    /// The name in the catalogue
+    /// The name in the catalogue; with --from, the directory instead
     model: String,
     /// The directory that gets the version directory; it is created
-    directory: PathBuf,
+    #[arg(required_unless_present = "from")]
+    directory: Option<PathBuf>,
+    /// Rewrite the SavedModel in this version directory for TensorFlow 2.5: the same signatures, weights and answers
+    #[arg(long, value_name = "DIR", conflicts_with = "directory")]
+    from: Option<PathBuf>,
     /// Where weights come from: auto (pretrained if they can be downloaded, else synthetic), pretrained, synthetic, a
     /// Keras .h5 file, or a folder with .h5 files or SavedModels
     #[arg(long, value_name = "WEIGHTS", default_value = "auto")]
@@ -39,7 +44,18 @@ pub(super) struct Args {
     unchecked: bool,
 }
 
+impl Args {
+    /// The directory that gets the version directory: the last word.
+    fn target(&self) -> &Path {
+        self.directory.as_deref().unwrap_or(Path::new(&self.model))
+    }
+}
+
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
+    let directory = args.target();
+    if let Some(from) = &args.from {
+        return super::rewrite::run(from, directory, context);
+    }
     let catalogue = super::catalogue()?;
     let mut entry = super::entry_named(&catalogue, &args.model)?.clone();
     let start = Instant::now();
@@ -47,8 +63,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     if args.unchecked {
         entry.sources.clear();
     }
-    let built = weights::make(&entry, &decision, &args.directory, &mut |_| {})?;
-    let directory = args.directory.join(VERSION);
+    let built = weights::make(&entry, &decision, directory, &mut |_| {})?;
+    let directory = directory.join(VERSION);
     if context.output == Output::Json {
         let files =
             built.files.iter().map(|file| json!({"name": file.name, "bytes": file.bytes, "sha256": file.sha256_hex()}));
@@ -84,7 +100,7 @@ fn decide(args: &Args, entry: &Entry, context: &Context) -> Result<Decision, Fai
     // A folder of downloads is needed only where something is downloaded; without a home it lies beside the model.
     let store = match context.home() {
         Ok(home) => choices.store(&home),
-        Err(_) => weights::Store::new(args.directory.join(".downloads"), choices.mirror.as_deref()),
+        Err(_) => weights::Store::new(args.target().join(".downloads"), choices.mirror.as_deref()),
     };
     let runtime = runtime()?;
     let mut network = Reachability::default();

@@ -51,6 +51,10 @@ fn lines(found: &Inspection) -> Vec<String> {
     } else {
         lines.push("Serving      tensorflow/serving:2.5.1 does not load it:".to_owned());
         lines.extend(found.obstacles_for_2_5.iter().map(|obstacle| format!("  {obstacle}")));
+        lines.push(
+            "Next         `canary-lab models build --from VERSION_DIR NEW_DIR` writes an equivalent that it loads"
+                .to_owned(),
+        );
     }
     lines
 }

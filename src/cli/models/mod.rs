@@ -5,6 +5,7 @@ mod inspect;
 mod list;
 mod place;
 mod predict;
+mod rewrite;
 mod verify;
 
 use super::context::Context;

@@ -4,6 +4,8 @@
 //! (`DisableCopyOnRead`) keeps it from loading in `tensorflow/serving:2.5.1`. Node names are those that Keras gives, so
 //! that an error text names the same node.
 
+use std::collections::BTreeMap;
+
 use crate::savedmodel::SERVE_TAG;
 use crate::savedmodel::proto::attr_value::Value;
 use crate::savedmodel::proto::{
@@ -11,7 +13,7 @@ use crate::savedmodel::proto::{
     meta_graph_def, saver_def, tensor_info,
 };
 
-use super::architecture::{Architecture, CLASSES, EPSILON, LayerKind, WeightSpec};
+use super::architecture::{Architecture, CLASSES, EPSILON, LayerKind};
 use super::nodes::{NO_INPUTS, Nodes, int32_tensor, integers, kind, kinds, shape, string_tensor, text};
 
 /// The input's name in the signature, as the first model of a Python process has it.
@@ -40,8 +42,8 @@ pub fn saved_model(architecture: &Architecture) -> SavedModel {
         nodes.add(&weight.key, "VarHandleOp", NO_INPUTS, attrs);
     }
     let output = layers(&mut nodes, architecture);
-    let saver = saver(&mut nodes, &weights);
-    nodes.add("NoOp", "NoOp", NO_INPUTS, []);
+    let saved: Vec<_> = weights.iter().map(|weight| (weight.key.clone(), FLOAT)).collect();
+    let saver = saver(&mut nodes, &saved);
 
     let info = |tensor: String, sizes: &[i64]| TensorInfo {
         encoding: Some(tensor_info::Encoding::Name(tensor)),
@@ -54,12 +56,23 @@ pub fn saved_model(architecture: &Architecture) -> SavedModel {
         method_name: "tensorflow/serving/predict".to_owned(),
         ..SignatureDef::default()
     };
+    servable(nodes, saver, [("serving_default".to_owned(), serving)].into())
+}
+
+/// A SavedModel of one meta graph for serving, whose graph and ops are those of TensorFlow 2.5.
+pub(in crate::models) fn servable(
+    mut nodes: Nodes,
+    saver: SaverDef,
+    mut signatures: BTreeMap<String, SignatureDef>,
+) -> SavedModel {
+    nodes.add("NoOp", "NoOp", NO_INPUTS, []);
     let init = TensorInfo {
         encoding: Some(tensor_info::Encoding::Name("NoOp".to_owned())),
         dtype: DataType::DtInvalid as i32,
         tensor_shape: Some(TensorShapeProto { unknown_rank: true, ..TensorShapeProto::default() }),
     };
     let init = SignatureDef { outputs: [(INIT_OP.to_owned(), init)].into(), ..SignatureDef::default() };
+    signatures.insert(INIT_OP.to_owned(), init);
     let meta_graph = MetaGraphDef {
         meta_info_def: Some(meta_graph_def::MetaInfoDef {
             tags: vec![SERVE_TAG.to_owned()],
@@ -75,7 +88,7 @@ pub fn saved_model(architecture: &Architecture) -> SavedModel {
             versions: Some(VersionDef { producer: PRODUCER, min_consumer: 12, ..VersionDef::default() }),
         }),
         saver_def: Some(saver),
-        signature_def: [("serving_default".to_owned(), serving), (INIT_OP.to_owned(), init)].into(),
+        signature_def: signatures,
         ..MetaGraphDef::default()
     };
     SavedModel { saved_model_schema_version: 1, meta_graphs: vec![meta_graph] }
@@ -159,33 +172,39 @@ fn layers(nodes: &mut Nodes, architecture: &Architecture) -> String {
     outputs.pop().unwrap_or_default()
 }
 
-/// Adds the nodes that save and restore all variables.
-fn saver(nodes: &mut Nodes, weights: &[WeightSpec]) -> SaverDef {
-    let dtypes = || ("dtypes", kinds(FLOAT, weights.len()));
+/// Adds the nodes that save and restore variables, given by key and type; the key is also the name of the handle.
+pub(in crate::models) fn saver(nodes: &mut Nodes, variables: &[(String, DataType)]) -> SaverDef {
+    let keys = || variables.iter().map(|(key, _)| key.as_str());
+    let dtypes = || ("dtypes", kinds(variables.iter().map(|(_, dtype)| *dtype)));
     let prefix = nodes.add(
         "saver_filename",
         "Placeholder",
         NO_INPUTS,
         [("dtype", kind(DataType::DtString)), ("shape", shape(&[]))],
     );
-    let names = nodes.constant("save/tensor_names", string_tensor(weights.iter().map(|weight| weight.key.as_str())));
-    let slices = nodes.constant("save/shape_and_slices", string_tensor(weights.iter().map(|_| "")));
+    let names = nodes.constant("save/tensor_names", string_tensor(keys()));
+    let slices = nodes.constant("save/shape_and_slices", string_tensor(keys().map(|_| "")));
 
     let mut inputs = vec![prefix.clone(), names.clone(), slices.clone()];
-    for weight in weights {
-        let name = format!("save/{}/Read", weight.key);
-        inputs.push(nodes.add(name, "ReadVariableOp", [weight.key.clone()], [("dtype", kind(FLOAT))]));
+    for (key, dtype) in variables {
+        let name = format!("save/{key}/Read");
+        inputs.push(nodes.add(name, "ReadVariableOp", [key.clone()], [("dtype", kind(*dtype))]));
     }
-    let save = nodes.add("save/SaveV2", "SaveV2", inputs, [dtypes()]);
-    let saved = [prefix.clone(), format!("^{save}")];
+    let mut saved = vec![prefix.clone()];
+    // The ops take at least one tensor; a model without variables has nothing to save.
+    if !variables.is_empty() {
+        saved.push(format!("^{}", nodes.add("save/SaveV2", "SaveV2", inputs, [dtypes()])));
+    }
     let saved = nodes.add("save/control_dependency", "Identity", saved, [("T", kind(DataType::DtString))]);
 
-    let restore = nodes.add("save/RestoreV2", "RestoreV2", [prefix.clone(), names, slices], [dtypes()]);
     let mut assigned = Vec::new();
-    for (position, weight) in weights.iter().enumerate() {
-        let value = if position == 0 { restore.clone() } else { format!("{restore}:{position}") };
-        let name = format!("save/{}/Assign", weight.key);
-        let assign = nodes.add(name, "AssignVariableOp", [weight.key.clone(), value], [("dtype", kind(FLOAT))]);
+    if !variables.is_empty() {
+        nodes.add("save/RestoreV2", "RestoreV2", [prefix.clone(), names, slices], [dtypes()]);
+    }
+    for (position, (key, dtype)) in variables.iter().enumerate() {
+        let value = if position == 0 { "save/RestoreV2".to_owned() } else { format!("save/RestoreV2:{position}") };
+        let name = format!("save/{key}/Assign");
+        let assign = nodes.add(name, "AssignVariableOp", [key.clone(), value], [("dtype", kind(*dtype))]);
         assigned.push(format!("^{assign}"));
     }
     let restore_all = nodes.add("save/restore_all", "NoOp", assigned, []);
@@ -202,7 +221,7 @@ fn saver(nodes: &mut Nodes, weights: &[WeightSpec]) -> SaverDef {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use super::super::Network;
     use super::*;

@@ -9,6 +9,8 @@ mod nodes;
 
 pub use architecture::{Architecture, CLASSES, EPSILON, Layer, LayerKind, NormPlace, WeightRole, WeightSpec};
 pub use graph::{INPUT_NAME, OUTPUT_NAME, saved_model};
+pub(in crate::models) use graph::{saver, servable};
+pub(in crate::models) use nodes::{NO_INPUTS, Nodes, kind};
 
 /// A network of the lab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]

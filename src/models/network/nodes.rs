@@ -7,13 +7,13 @@ use crate::savedmodel::proto::{AttrValue, DataType, NodeDef, TensorProto, Tensor
 
 /// The nodes of a graph while it is built.
 #[derive(Debug, Default)]
-pub(super) struct Nodes {
-    pub(super) list: Vec<NodeDef>,
+pub(in crate::models) struct Nodes {
+    pub(in crate::models) list: Vec<NodeDef>,
 }
 
 impl Nodes {
     /// Appends a node and returns its name, which is also the name of its first output.
-    pub(super) fn add(
+    pub(in crate::models) fn add(
         &mut self,
         name: impl Into<String>,
         op: &str,
@@ -39,10 +39,10 @@ impl Nodes {
 }
 
 /// For nodes without inputs.
-pub(super) const NO_INPUTS: [&str; 0] = [];
+pub(in crate::models) const NO_INPUTS: [&str; 0] = [];
 
 /// The attribute of an element type.
-pub(super) fn kind(dtype: DataType) -> Value {
+pub(in crate::models) fn kind(dtype: DataType) -> Value {
     Value::Type(dtype as i32)
 }
 
@@ -56,9 +56,9 @@ pub(super) fn integers(values: &[i64]) -> Value {
     Value::List(Box::new(ListValue { i: values.to_vec(), ..ListValue::default() }))
 }
 
-/// A list of one element type, repeated.
-pub(super) fn kinds(dtype: DataType, count: usize) -> Value {
-    Value::List(Box::new(ListValue { r#type: vec![dtype as i32; count], ..ListValue::default() }))
+/// A list of element types.
+pub(super) fn kinds(dtypes: impl Iterator<Item = DataType>) -> Value {
+    Value::List(Box::new(ListValue { r#type: dtypes.map(|dtype| dtype as i32).collect(), ..ListValue::default() }))
 }
 
 /// A shape.

@@ -1,0 +1,59 @@
+//! `models build --from`: a SavedModel written anew for TensorFlow 2.5.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::cli::Output;
+use crate::cli::context::Context;
+use crate::doctor::{Failure, Reason};
+use crate::models::built::VERSION;
+use crate::models::rewrite::{RewriteError, rewrite};
+use crate::ui::{duration, thousands};
+
+pub(super) fn run(from: &Path, directory: &Path, context: &mut Context) -> Result<(), Failure> {
+    let start = Instant::now();
+    let version = directory.join(VERSION);
+    let written = rewrite(from, &version).map_err(|error| failure(from, &error))?;
+    if context.output == Output::Json {
+        let files = written.files.iter();
+        let files = files.map(|file| json!({"name": file.name, "bytes": file.bytes, "sha256": file.sha256_hex()}));
+        return context.say_json(&json!({
+            "from": from, "directory": version, "signatures": written.signatures, "parameters": written.parameters,
+            "left_out": written.left_out, "files": files.collect::<Vec<_>>(), "seconds": start.elapsed().as_secs_f64(),
+        }));
+    }
+    context.remark(&format!(
+        "{} rewritten for TensorFlow 2.5 in {}: {} parameters, {}",
+        from.display(),
+        version.display(),
+        thousands(written.parameters as u64),
+        duration(start.elapsed())
+    ))?;
+    context.say(&format!("Signatures   {}", written.signatures.join(", ")))?;
+    if !written.left_out.is_empty() {
+        context.say(&format!("Left out     {}", written.left_out.join(", ")))?;
+    }
+    for file in &written.files {
+        context.say(&format!("{}  {}", file.sha256_hex(), file.name))?;
+    }
+    Ok(())
+}
+
+fn failure(from: &Path, error: &RewriteError) -> Failure {
+    let what = format!("{} was not rewritten", from.display());
+    let failure = Failure::new(Reason::ModelNotBuilt, what).observed(error.to_string());
+    let inspect = format!("canary-lab models inspect {}", from.display());
+    match error {
+        RewriteError::Load(_) => failure
+            .because("the model has an op that canary-lab does not know, or its files are damaged")
+            .then(inspect, "lists the model's ops"),
+        RewriteError::Newer { .. } | RewriteError::NoSignature => {
+            failure.because("nothing in TensorFlow 2.5 computes the same").then(inspect, "says what 2.5 does not know")
+        }
+        RewriteError::Files(_) => failure
+            .because("a variable cannot be read, or the directory cannot be written")
+            .then(inspect, "says whether the model can be read"),
+    }
+}
