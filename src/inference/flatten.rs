@@ -55,7 +55,7 @@ fn node_of(tensor: &str) -> &str {
 /// Fails as [`Session::load`](super::Session::load) does: on an op that is not supported here, or a graph that
 /// contradicts itself.
 pub fn flatten(model: &LoadedSavedModel) -> Result<FlatModel, LoadError> {
-    let Graph { nodes, feeds, fetches, .. } = import(&model.graph, model.signatures.values())?;
+    let Graph { nodes, feeds, fetches } = import(&model.graph, model.signatures.values())?;
     let mut names = Names::default();
     let mut chosen: Vec<Option<String>> = vec![None; nodes.len()];
     let mut fed: Vec<_> = feeds.iter().collect();

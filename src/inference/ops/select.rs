@@ -6,6 +6,7 @@ use super::super::context::Context;
 use super::super::status::{RunError, StatusCode};
 use super::super::tensor::{Tensor, TensorData, map_each_type, shape_text};
 use super::{Family, Kernel, axis_index, floats, input, integer, integers, one, strides, unsupported_type, walk};
+use crate::savedmodel::proto::DataType;
 
 pub(super) const OPS: Family = &[
     ("Cumsum", cumulative_sum),
@@ -71,7 +72,8 @@ fn gather_places(inputs: &mut [Value], _: &Context) -> Result<Vec<Value>, RunErr
     let count = Context::allowed(&shape, tensor.dtype())?;
     let steps = strides(&tensor.shape);
     let values = integers(indices)?;
-    let rows: usize = outer.iter().product();
+    // Places without an index have no elements, however many they are.
+    let rows = Context::allowed(outer, DataType::DtInt64)?;
     let mut starts = Vec::with_capacity(rows);
     for row in 0..rows {
         let index = &values[row * depth..][..depth];
@@ -178,7 +180,9 @@ fn einsum(attributes: &Attributes) -> Result<Kernel, RunError> {
         let mut result = context.floats(&shape)?;
         let summed: Vec<u8> = sizes.keys().copied().filter(|letter| !output.contains(letter)).collect();
         let sum_shape = shape_of(&summed);
-        Context::allowed(&sum_shape, crate::savedmodel::proto::DataType::DtFloat)?;
+        // Each place and term has an offset for each input.
+        Context::allowed(&sum_shape, DataType::DtInt64)?;
+        Context::allowed(&shape, DataType::DtInt64)?;
         // For each input: the offset of every place of the result, and of every term of its sum.
         let offsets = |tensor: &Tensor, axes: &[u8], over: &[u8], shape: &[usize]| {
             let own = strides(&tensor.shape);

@@ -10,6 +10,9 @@ use super::super::tensor::{Tensor, TensorData, element_count, map_each_type, sha
 use super::{Family, Kernel, axis_index, input, integers, one, require_channels_last, strides, unsupported_type, walk};
 use crate::savedmodel::proto::DataType;
 
+/// The most rows or columns of a resized picture.
+const MAX_SIDE: usize = 1 << 20;
+
 pub(super) const OPS: Family = &[
     ("BatchToSpaceND", |_| Ok(Box::new(batch_to_space))),
     ("DepthToSpace", |attributes| blocks(attributes, "DepthToSpace", true)),
@@ -153,8 +156,10 @@ fn blocks(attributes: &Attributes, op: &'static str, to_space: bool) -> Result<K
             let depth =
                 block.checked_mul(block).filter(|&blocks| channels.is_multiple_of(blocks)).ok_or_else(uneven)?;
             let inner = channels / depth;
-            let (shape, result) =
-                ([batch, height, width, block, block, inner], [batch, height * block, width * block, inner]);
+            let (shape, result) = (
+                [batch, height, width, block, block, inner],
+                [batch, height.saturating_mul(block), width.saturating_mul(block), inner],
+            );
             return Ok(vec![regrouped(Arc::clone(&value), &shape, &[0, 1, 3, 2, 4, 5], &result, context)?]);
         }
         if !height.is_multiple_of(block) || !width.is_multiple_of(block) {
@@ -216,7 +221,8 @@ fn mirror_pad(attributes: &Attributes) -> Result<Kernel, RunError> {
             });
             let along: Vec<usize> = along.collect();
             shape.push(along.len());
-            Context::allowed(&shape, tensor.dtype())?;
+            // The places take more memory than most elements do.
+            Context::allowed(&shape, DataType::DtInt64)?;
             places = places.iter().flat_map(|place| along.iter().map(move |at| place + at * step)).collect();
         }
         let data = map_each_type!(&tensor.data, values => places.iter().map(|&at| values[at].clone()).collect());
@@ -283,6 +289,11 @@ fn resize(attributes: &Attributes, bilinear: bool) -> Result<Kernel, RunError> {
         };
         if height == 0 || width == 0 {
             return Err(RunError::invalid("input image must be of non-zero size"));
+        }
+        // Without channels the picture has no elements, whatever its size; the tables of places have.
+        if *down.max(across) > MAX_SIDE {
+            let text = format!("OOM: a picture of {down}x{across} is too large");
+            return Err(RunError::new(StatusCode::ResourceExhausted, text));
         }
         let shape = vec![batch, *down, *across, channels];
         if !bilinear {
