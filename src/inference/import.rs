@@ -429,7 +429,7 @@ impl<'a> Importer<'a> {
             if control.is_none() && !matches!(self.graph.nodes[node].op, Op::Call { .. }) {
                 continue;
             }
-            let handles = control.map(|flow| (flow.choosing_inputs(), self.input_types(definition)));
+            let handles = control.map(|flow| (flow.choosing_inputs(), Self::input_types(definition)));
             let mut inputs = Vec::new();
             for (number, input) in definition.input.iter().filter(|input| !input.starts_with('^')).enumerate() {
                 // A branch or loop finds variables by itself.
@@ -446,7 +446,7 @@ impl<'a> Importer<'a> {
     }
 
     /// The types of what a branch or loop hands to its functions.
-    fn input_types(&self, definition: &NodeDef) -> Vec<DataType> {
+    fn input_types(definition: &NodeDef) -> Vec<DataType> {
         let attributes = Attributes(definition.attr.clone());
         let of = |name| attributes.dtypes(name).ok().filter(|types: &Vec<DataType>| !types.is_empty());
         of("Tin").or_else(|| of("T")).unwrap_or_default()
