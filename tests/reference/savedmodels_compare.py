@@ -17,7 +17,7 @@ import threading
 import urllib.error
 import urllib.request
 
-PROGRAM, FOLDER = sys.argv[1], pathlib.Path(sys.argv[2])
+PROGRAM, FOLDER = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
 PYTHON25 = sys.argv[3] if len(sys.argv) > 3 else None
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 OLD_TENSORFLOW = """

@@ -285,7 +285,7 @@ def decodes_jpeg():
 
         return {"y": tf.map_fn(one, data, fn_output_signature=tf.float32)}
 
-    return "refused", ["DecodeJpeg", "TensorListReserve", "TensorListFromTensor"], module(serve, ([None], tf.string, "data"))
+    return "refused", ["DecodeJpeg", "TensorListStack"], module(serve, ([None], tf.string, "data"))
 
 
 @case
@@ -382,7 +382,9 @@ def write(name, made):
     if refused:
         (folder / "refused.json").write_text(json.dumps(refused))
         if inputs:
-            (folder / "request.json").write_text(json.dumps({"inputs": {"input": listed(inputs["input"])}}))
+            signature = tf.saved_model.load(str(directory)).signatures["serving_default"]
+            name = next(iter(signature.structured_input_signature[1]))
+            (folder / "request.json").write_text(json.dumps({"inputs": {name: listed(inputs["input"])}}))
         return
     inputs, outputs = answers(directory, inputs)
     (folder / "request.json").write_text(json.dumps({"inputs": {key: listed(value) for key, value in inputs.items()}}))
