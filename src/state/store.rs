@@ -108,7 +108,9 @@ impl StateFile {
     pub fn load(&self) -> Result<Loaded, StateError> {
         let bytes = match std::fs::read(&self.path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::Absent),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(Loaded::Absent);
+            }
             Err(source) => return Err(StateError::Read { path: self.path.clone(), source }),
         };
         if bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0) {

@@ -134,7 +134,7 @@ fn mistakes_with_subsets_and_rules_are_recognised() {
     assert!(lines.contains("the header `user-group` is absent") && lines.contains("it takes every request"), "{lines}");
 
     cluster.delete("destinationrules", NAMESPACE, "image-classifier");
-    expect(&bench, "destinationrule-missing", &[], &["resnet50", "destinationrule.yaml"]);
+    expect(&bench, "destinationrule-missing", &[], &["resnet101", "destinationrule.yaml"]);
     let verify = bench.tiny(&["verify"]);
     assert_eq!(verify.code, 20, "{}\n{}", verify.out, verify.err);
     cluster.create("destinationrules", NAMESPACE, &changed(&rule, "/spec/host", &json!("image-clasifier")));

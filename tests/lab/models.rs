@@ -63,6 +63,7 @@ fn lab(directory: &Path, server: &str, weights: &Path, picture: &Path, top_10: &
     fs::create_dir_all(folder.join("models/pictures")).unwrap();
     let text = fs::read_to_string(project().join("lab/tiny/lab.yaml")).unwrap();
     let text = text.replace("../../manifests", project().join("manifests").to_str().unwrap());
+    let text = text.replace("../tensorflow-canary", project().join("lab/tensorflow-canary").to_str().unwrap());
     fs::write(folder.join("lab.yaml"), text.replace("../../models", "models")).unwrap();
     let read = |name: &str| fs::read_to_string(project().join("models").join(name)).unwrap();
     let bytes = |path: &Path| path.metadata().unwrap().len();
