@@ -31,6 +31,8 @@ const SIDECAR: &str = "istio-proxy";
 const FIRST_MOUNT_RETRY: Duration = Duration::from_millis(500);
 /// The longest such wait.
 const LONGEST_MOUNT_RETRY: Duration = Duration::from_secs(122);
+/// How soon a status that could not be written, because the disk is full, is written again.
+const STATUS_RETRY: Duration = Duration::from_secs(1);
 /// How long children have when the daemon stops; whoever is not gone by then is killed.
 const DAEMON_STOP_GRACE: Duration = Duration::from_millis(600);
 
@@ -91,6 +93,8 @@ pub(super) struct PodWorker {
     address: Option<Ipv4Addr>,
     volumes: Option<PodVolumes>,
     mount_retry: Option<(Instant, Duration)>,
+    /// When a status that could not be written is tried again: nothing else may happen to the pod until then.
+    status_retry: Option<Instant>,
     /// When the containers of a pod that is being deleted are killed.
     kill_at: Option<Instant>,
     gone: bool,
@@ -127,6 +131,7 @@ impl PodWorker {
             address: None,
             volumes: None,
             mount_retry: None,
+            status_retry: None,
             kill_at: None,
             gone: false,
         }
@@ -143,7 +148,7 @@ impl PodWorker {
                 break;
             }
             let sleep = async {
-                match deadline {
+                match [deadline, self.status_retry].into_iter().flatten().min() {
                     Some(at) => tokio::time::sleep_until(at).await,
                     None => std::future::pending().await,
                 }
@@ -342,6 +347,7 @@ impl PodWorker {
 
     /// Writes the status if it differs from what is stored.
     async fn publish(&mut self) {
+        self.status_retry = None;
         let Some(start_time) = self.start_time else { return };
         if self.gone {
             return;
@@ -375,7 +381,10 @@ impl PodWorker {
             // A namesake stands in the pod's place; its own object is gone.
             Ok(_) => self.take_update(PodUpdate::Gone),
             Err(status) if status.is_not_found() => self.take_update(PodUpdate::Gone),
-            Err(status) => report_unwritten(&name, &status),
+            Err(status) => {
+                report_unwritten(&name, &status);
+                self.status_retry = Some(Instant::now() + STATUS_RETRY);
+            }
         }
     }
 
