@@ -3,6 +3,7 @@ use std::net::Ipv4Addr;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::embedded::network::IngressPorts;
 use crate::objects::meta;
 
 /// A registry of its own in a temporary directory that lasts as long as the second value.
@@ -222,4 +223,21 @@ async fn injected_containers_share_the_token_and_count_for_the_class() {
         assert_eq!(container["volumeMounts"][0]["name"], pod["spec"]["volumes"][0]["name"]);
     }
     assert_eq!(pod["status"]["qosClass"], "Burstable");
+}
+
+#[tokio::test]
+async fn a_service_whose_ports_are_chosen_for_it_keeps_its_node_ports_when_it_is_replaced() {
+    let (registry, _home) = registry().await;
+    // As where an ordinary user may bind neither 80 nor 443.
+    registry.add_admission(Arc::new(IngressPorts { http: 8080, https: 8443, status: 15021 }));
+    let namespace = json!({"metadata": {"name": "istio-system"}});
+    registry.create("namespaces", None, namespace).await.expect("created");
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "istio-ingressgateway", "namespace": "istio-system"},
+        "spec": {"type": "LoadBalancer", "ports": [{"name": "http2", "port": 80, "targetPort": 8080}]},
+    });
+    let first = registry.create("services", Some("istio-system"), service.clone()).await.expect("created");
+    assert_eq!(first["spec"]["ports"][0]["port"], 8080);
+    let again = registry.update("services", Some("istio-system"), "istio-ingressgateway", service).await;
+    assert_eq!(again.expect("replaced")["spec"]["ports"], first["spec"]["ports"]);
 }

@@ -9,6 +9,7 @@ use crate::embedded::api::admission::{AdmissionRequest, Operation};
 use crate::embedded::api::catalog::Resource;
 use crate::embedded::api::status::Status;
 use crate::embedded::store::{Effect, Expect, Key, WriteError, revision_of};
+use crate::objects::Gvk;
 use crate::objects::defaults::admit_pod;
 use crate::objects::meta;
 
@@ -244,6 +245,10 @@ impl Registry {
             let given = ownership::take(&mut new);
             rules::prepare_change(resource, part, &old, &mut new);
             ownership::at_change(resource, part, &old, &mut new, given, &options.ownership);
+            if part == Part::Main {
+                // Before ports are given out: which one a Service keeps is told by what it will really ask for.
+                self.mutate_change(target, options, &old, &mut new)?;
+            }
             let allocation = match full_name.as_str() {
                 "services" if part != Part::Status => {
                     let guard = self.0.allocation.lock().await;
@@ -254,7 +259,7 @@ impl Registry {
             };
             let warnings = match part {
                 Part::Whole => Vec::new(),
-                Part::Main | Part::Status => self.judge_change(target, options, &old, &mut new, part)?,
+                Part::Main | Part::Status => self.judge_change(target, options, &old, &new, part)?,
             };
             if full_name == DEFINITIONS && part == Part::Main {
                 custom::establish(&self.catalog(), &mut new);
@@ -283,36 +288,40 @@ impl Registry {
         Err(last)
     }
 
-    fn judge_change(
+    /// Lets whoever may change the new state of an object do so.
+    fn mutate_change(
         &self,
         target: Target<'_>,
         options: &WriteOptions,
         old: &Value,
         new: &mut Value,
+    ) -> Result<(), Status> {
+        let gvk = target.resource.storage_gvk();
+        let full_name = target.resource.full_name();
+        let namespace_object = self.namespace_of(target.namespace);
+        let request = change_request(target, &gvk, &full_name, old, namespace_object, options);
+        for party in &self.admission() {
+            party.mutate(&request, new)?;
+        }
+        decode::normalize(target.resource, new);
+        Ok(())
+    }
+
+    fn namespace_of(&self, namespace: Option<&str>) -> Option<Arc<Value>> {
+        namespace.and_then(|namespace| self.get("namespaces", None, namespace).ok())
+    }
+
+    fn judge_change(
+        &self,
+        target: Target<'_>,
+        options: &WriteOptions,
+        old: &Value,
+        new: &Value,
         part: Part,
     ) -> Result<Vec<String>, Status> {
         let Target { resource, namespace, name } = target;
         let gvk = resource.storage_gvk();
         let full_name = resource.full_name();
-        let mut request = AdmissionRequest {
-            operation: Operation::Update,
-            gvk: &gvk,
-            resource: &full_name,
-            namespace,
-            name,
-            object: None,
-            old_object: Some(old),
-            namespace_object: namespace.and_then(|namespace| self.get("namespaces", None, namespace).ok()),
-            dry_run: options.dry_run,
-        };
-        // Webhooks of the lab's kind name the main resource, so a change of status does not reach them.
-        let admission = if part == Part::Main { self.admission() } else { Vec::new() };
-        for party in &admission {
-            party.mutate(&request, new)?;
-        }
-        if part == Part::Main {
-            decode::normalize(resource, new);
-        }
         let errors = decode::validate_change(resource, old, new);
         if !errors.is_empty() {
             return Err(Status::invalid(&gvk, name, &errors));
@@ -320,8 +329,12 @@ impl Registry {
         if rules::is_same(old, new) {
             return Ok(Vec::new());
         }
+        let namespace_object = self.namespace_of(namespace);
+        let mut request = change_request(target, &gvk, &full_name, old, namespace_object, options);
         request.object = Some(new);
         let mut warnings = Vec::new();
+        // Webhooks of the lab's kind name the main resource, so a change of status does not reach them.
+        let admission = if part == Part::Main { self.admission() } else { Vec::new() };
         for party in &admission {
             warnings.extend(party.validate(&request)?);
         }
@@ -350,6 +363,28 @@ impl Registry {
             }]);
         }
         Err(status)
+    }
+}
+
+/// What admission is asked about a change.
+fn change_request<'a>(
+    target: Target<'a>,
+    gvk: &'a Gvk,
+    full_name: &'a str,
+    old: &'a Value,
+    namespace_object: Option<Arc<Value>>,
+    options: &WriteOptions,
+) -> AdmissionRequest<'a> {
+    AdmissionRequest {
+        operation: Operation::Update,
+        gvk,
+        resource: full_name,
+        namespace: target.namespace,
+        name: target.name,
+        object: None,
+        old_object: Some(old),
+        namespace_object,
+        dry_run: options.dry_run,
     }
 }
 
