@@ -90,11 +90,13 @@ fn serve_until_stopped(flags: Flags, sandbox: Option<Sandbox>, out: &mut dyn Wri
 /// Cancels `stop` on SIGTERM and SIGINT and, in a sandbox, when the parent is gone.
 fn watch_for_the_end(runtime: &tokio::runtime::Runtime, sandboxed: bool, stop: &CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
+    let _inside = runtime.enter();
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        // The handler stands before anything is logged; without one the signal ends the process at once, which is all
+        // right too.
+        let Ok(mut signals) = signal(kind) else { continue };
         let stop = stop.clone();
         runtime.spawn(async move {
-            // Without a handler the signal ends the process at once, which is all right too.
-            let Ok(mut signals) = signal(kind) else { return };
             signals.recv().await;
             stop.cancel();
         });

@@ -165,7 +165,7 @@ fn mistakes_with_subsets_and_rules_are_recognised() {
     std::fs::write(&file, weights.replace("weight: 30", "weight: 20")).unwrap();
     expect(&bench, "weights-refused", &[], &["total destination weight 90 != 100"]);
     std::fs::write(&file, own.replace("route:", "rute:")).unwrap();
-    expect(&bench, "manifest-refused", &[], &["rute"]);
+    expect(&bench, "manifest-refused", &[], &["HTTP route or redirect is required"]);
     std::fs::write(&file, own).unwrap();
     expect_nothing(&bench);
 
