@@ -1,10 +1,12 @@
 //! The cluster as a learner's tools change it: objects through the API, by the kubeconfig of the home.
 
+use std::time::Duration;
+
 use canary_lab::cluster::{Api, ObjectRef};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::bench::Bench;
+use super::bench::{Bench, eventually};
 
 /// The cluster of a bench.
 pub(crate) struct Cluster {
@@ -53,8 +55,13 @@ impl Cluster {
         self.runtime.block_on(self.api.patch(&object, "application/merge-patch+json", patch, MANAGER)).unwrap();
     }
 
+    /// Deletes an object and, unless it is a namespace, waits until it is gone: its dependents go first, so another of
+    /// its name could not be made at once.
     pub(crate) fn delete(&self, kind: &str, namespace: &str, name: &str) {
         assert!(self.runtime.block_on(self.api.delete(&reference(kind, namespace, name), None)).unwrap(), "{name}");
+        if kind != "namespaces" {
+            eventually("a deleted object goes", Duration::from_secs(30), || self.is_gone(kind, namespace, name));
+        }
     }
 
     /// Waits until an object is really gone, as a namespace is after everything in it.
