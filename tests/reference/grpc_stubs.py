@@ -184,8 +184,6 @@ def predictions(stub):
     fails("another output", predict("half", {"x": one}, ["z"]), INVALID,
           "output tensor alias not found in signature: z Outputs expected to be in the set {y}.")
     fails("an output twice", predict("half", {"x": one}, ["y", "y"]), INVALID, "duplicate output tensor alias: y")
-    fails("a timeout", lambda: stub.Predict(prediction("half", {"x": one}), timeout=1e-6),
-          grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
 
 
 def classifications(stub):
