@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, ObjectRef};
@@ -86,7 +87,7 @@ impl Embedded {
         }
         if matches!(standing, DaemonStanding::Down { .. }) && !self.is_coming_or_going() {
             // Children that outlived their daemon (one that is stopped hears of nothing) would hold its addresses.
-            self.kin().into_iter().for_each(|orphan| signal(orphan, rustix::process::Signal::KILL));
+            self.kin().into_iter().for_each(|orphan| orphan.signal(Signal::KILL));
         }
         let started = Instant::now();
         while !matches!(standing, DaemonStanding::Running(_)) {
@@ -181,15 +182,15 @@ impl Provider for Embedded {
             // One that was still starting, and children that outlived a daemon: nobody else ends them.
             for process in self.kin() {
                 if kin::daemons_of(self.paths.home()).contains(&process) {
-                    signal(process, rustix::process::Signal::TERM);
+                    process.signal(Signal::TERM);
                 } else {
-                    signal(process, rustix::process::Signal::KILL);
+                    process.signal(Signal::KILL);
                 }
             }
             for process in below.into_iter().chain(self.kin()) {
-                if !gone(process, STOP_WITHIN).await {
-                    signal(process, rustix::process::Signal::KILL);
-                    if !gone(process, STOP_WITHIN).await {
+                if !process.gone_within(STOP_WITHIN).await {
+                    process.signal(Signal::KILL);
+                    if !process.gone_within(STOP_WITHIN).await {
                         left.push(format!("process {}", process.pid));
                     }
                 }
@@ -397,32 +398,10 @@ fn why_down(standing: &DaemonStanding) -> String {
 async fn end(record: &DaemonRecord) {
     // A daemon that does not answer is told by a signal.
     if Client::new(&record.admin_socket).stop().await.is_err() {
-        signal(record.process, rustix::process::Signal::TERM);
+        record.process.signal(Signal::TERM);
     }
-    if !gone(record.process, STOP_WITHIN).await {
-        signal(record.process, rustix::process::Signal::KILL);
-        let _ = gone(record.process, STOP_WITHIN).await;
+    if !record.process.gone_within(STOP_WITHIN).await {
+        record.process.signal(Signal::KILL);
+        let _ = record.process.gone_within(STOP_WITHIN).await;
     }
-}
-
-fn signal(process: ProcessIdentity, signal: rustix::process::Signal) {
-    if !process.is_alive() {
-        return;
-    }
-    if let Some(pid) = i32::try_from(process.pid).ok().and_then(rustix::process::Pid::from_raw) {
-        // The process may end between the look and the signal; then nothing is left to do.
-        let _ = rustix::process::kill_process(pid, signal);
-    }
-}
-
-/// Waits for the end of a process that is not our child, which no event tells.
-async fn gone(process: ProcessIdentity, within: Duration) -> bool {
-    let started = Instant::now();
-    while process.is_alive() {
-        if started.elapsed() > within {
-            return false;
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    true
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 
 use crate::process::ProcessIdentity;
@@ -25,8 +25,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 const SETTLED: Duration = Duration::from_secs(30);
 /// How long the command may take to clean up behind itself; `minikube tunnel` takes routes away.
 const GRACE: Duration = Duration::from_secs(5);
-/// How often the end of a process that is not a child is looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A log larger than this is begun anew.
 const LARGE_LOG: u64 = 4 << 20;
 
@@ -124,19 +122,19 @@ impl Keeper {
             return Ok(Vec::new());
         };
         let mut left = Vec::new();
-        send(record.keeper, Signal::TERM);
-        if !gone(record.keeper, GRACE * 2).await {
-            send(record.keeper, Signal::KILL);
-            if !gone(record.keeper, GRACE).await {
+        record.keeper.signal(Signal::TERM);
+        if !record.keeper.gone_within(GRACE * 2).await {
+            record.keeper.signal(Signal::KILL);
+            if !record.keeper.gone_within(GRACE).await {
                 left.push(format!("process {}", record.keeper.pid));
             }
         }
         // A keeper that was killed leaves its child.
         if let Some(child) = record.child.filter(|child| child.is_alive()) {
-            send_group(child, Signal::TERM);
-            if !gone(child, GRACE).await {
-                send_group(child, Signal::KILL);
-                if !gone(child, GRACE).await {
+            child.signal_group(Signal::TERM);
+            if !child.gone_within(GRACE).await {
+                child.signal_group(Signal::KILL);
+                if !child.gone_within(GRACE).await {
                     left.push(format!("process {}", child.pid));
                 }
             }
@@ -220,8 +218,8 @@ impl Keeper {
     async fn end(&self, child: Option<ProcessIdentity>) -> io::Result<()> {
         if let Some(child) = child {
             for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
-                send_group(child, signal);
-                if gone(child, GRACE).await {
+                child.signal_group(signal);
+                if child.gone_within(GRACE).await {
                     break;
                 }
             }
@@ -238,31 +236,4 @@ impl Keeper {
         let _ =
             self.open_log().and_then(|mut log| io::Write::write_all(&mut log, format!("[keeper] {text}\n").as_bytes()));
     }
-}
-
-fn pid_of(process: ProcessIdentity) -> Option<Pid> {
-    if !process.is_alive() {
-        return None;
-    }
-    Pid::from_raw(i32::try_from(process.pid).ok()?)
-}
-
-fn send(process: ProcessIdentity, signal: Signal) {
-    // It may end between the look and the signal; then nothing is left to do.
-    let _ = pid_of(process).map(|pid| kill_process(pid, signal));
-}
-
-fn send_group(process: ProcessIdentity, signal: Signal) {
-    let _ = pid_of(process).map(|pid| kill_process_group(pid, signal));
-}
-
-async fn gone(process: ProcessIdentity, within: Duration) -> bool {
-    let started = Instant::now();
-    while process.is_alive() {
-        if started.elapsed() > within {
-            return false;
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    true
 }

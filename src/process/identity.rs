@@ -1,6 +1,12 @@
 //! Which process is meant: its number and the time it started.
 
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde::{Deserialize, Serialize};
+
+/// How often the end of a process is looked for that is not our child: no event tells of it.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A process, told apart from a later one that was given the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -28,6 +34,35 @@ impl ProcessIdentity {
     /// Whether this very process still runs.
     pub fn is_alive(self) -> bool {
         Self::of(self.pid) == Some(self)
+    }
+
+    /// Sends it a signal if it still runs. It may end between the look and the signal; then nothing is left to do.
+    pub fn signal(self, signal: Signal) {
+        let _ = self.living().map(|pid| kill_process(pid, signal));
+    }
+
+    /// Sends a signal to the process group that it leads, if it still runs.
+    pub fn signal_group(self, signal: Signal) {
+        let _ = self.living().map(|pid| kill_process_group(pid, signal));
+    }
+
+    /// Waits for its end; whether that came in time.
+    pub async fn gone_within(self, limit: Duration) -> bool {
+        let started = Instant::now();
+        while self.is_alive() {
+            if started.elapsed() > limit {
+                return false;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        true
+    }
+
+    fn living(self) -> Option<Pid> {
+        if !self.is_alive() {
+            return None;
+        }
+        Pid::from_raw(i32::try_from(self.pid).ok()?)
     }
 }
 
