@@ -9,7 +9,6 @@ use crate::embedded::api::admission::{AdmissionRequest, Operation};
 use crate::embedded::api::catalog::Resource;
 use crate::embedded::api::status::Status;
 use crate::embedded::store::{Effect, Expect, Key, WriteError, revision_of};
-use crate::objects::Gvk;
 use crate::objects::defaults::admit_pod;
 use crate::objects::meta;
 
@@ -33,6 +32,9 @@ pub struct Written {
     /// What the client is to be warned of.
     pub warnings: Vec<String>,
 }
+
+/// Held while a Service takes addresses and ports.
+type Allocation<'a> = tokio::sync::MutexGuard<'a, ()>;
 
 /// Where a change applies.
 #[derive(Clone, Copy)]
@@ -245,21 +247,10 @@ impl Registry {
             let given = ownership::take(&mut new);
             rules::prepare_change(resource, part, &old, &mut new);
             ownership::at_change(resource, part, &old, &mut new, given, &options.ownership);
-            if part == Part::Main {
-                // Before ports are given out: which one a Service keeps is told by what it will really ask for.
-                self.mutate_change(target, options, &old, &mut new)?;
-            }
-            let allocation = match full_name.as_str() {
-                "services" if part != Part::Status => {
-                    let guard = self.0.allocation.lock().await;
-                    services::allocate(self, &resource.storage_gvk(), Some(&old), &mut new)?;
-                    Some(guard)
-                }
-                _ => None,
-            };
-            let warnings = match part {
-                Part::Whole => Vec::new(),
-                Part::Main | Part::Status => self.judge_change(target, options, &old, &new, part)?,
+            let (warnings, allocation) = match part {
+                Part::Whole => (Vec::new(), self.allocate(resource, &old, &mut new).await?),
+                Part::Main => self.admit_change(target, options, &old, &mut new).await?,
+                Part::Status => (judge_change(target, &old, &new).map(|()| Vec::new())?, None),
             };
             if full_name == DEFINITIONS && part == Part::Main {
                 custom::establish(&self.catalog(), &mut new);
@@ -288,57 +279,59 @@ impl Registry {
         Err(last)
     }
 
-    /// Lets whoever may change the new state of an object do so.
-    fn mutate_change(
+    /// What webhooks are asked about: a change of the main resource, not of its status.
+    async fn admit_change(
         &self,
         target: Target<'_>,
         options: &WriteOptions,
         old: &Value,
         new: &mut Value,
-    ) -> Result<(), Status> {
-        let gvk = target.resource.storage_gvk();
-        let full_name = target.resource.full_name();
-        let namespace_object = self.namespace_of(target.namespace);
-        let request = change_request(target, &gvk, &full_name, old, namespace_object, options);
-        for party in &self.admission() {
-            party.mutate(&request, new)?;
-        }
-        decode::normalize(target.resource, new);
-        Ok(())
-    }
-
-    fn namespace_of(&self, namespace: Option<&str>) -> Option<Arc<Value>> {
-        namespace.and_then(|namespace| self.get("namespaces", None, namespace).ok())
-    }
-
-    fn judge_change(
-        &self,
-        target: Target<'_>,
-        options: &WriteOptions,
-        old: &Value,
-        new: &Value,
-        part: Part,
-    ) -> Result<Vec<String>, Status> {
+    ) -> Result<(Vec<String>, Option<Allocation<'_>>), Status> {
         let Target { resource, namespace, name } = target;
         let gvk = resource.storage_gvk();
         let full_name = resource.full_name();
-        let errors = decode::validate_change(resource, old, new);
-        if !errors.is_empty() {
-            return Err(Status::invalid(&gvk, name, &errors));
-        }
-        if rules::is_same(old, new) {
-            return Ok(Vec::new());
-        }
-        let namespace_object = self.namespace_of(namespace);
-        let mut request = change_request(target, &gvk, &full_name, old, namespace_object, options);
-        request.object = Some(new);
-        let mut warnings = Vec::new();
-        // Webhooks of the lab's kind name the main resource, so a change of status does not reach them.
-        let admission = if part == Part::Main { self.admission() } else { Vec::new() };
+        let mut request = AdmissionRequest {
+            operation: Operation::Update,
+            gvk: &gvk,
+            resource: &full_name,
+            namespace,
+            name,
+            object: None,
+            old_object: Some(old),
+            namespace_object: namespace.and_then(|namespace| self.get("namespaces", None, namespace).ok()),
+            dry_run: options.dry_run,
+        };
+        let admission = self.admission();
         for party in &admission {
-            warnings.extend(party.validate(&request)?);
+            party.mutate(&request, new)?;
         }
-        Ok(warnings)
+        decode::normalize(resource, new);
+        // Which node port a Service keeps is told by the ports that it really asks for.
+        let allocation = self.allocate(resource, old, new).await?;
+        judge_change(target, old, new)?;
+        let mut warnings = Vec::new();
+        if !rules::is_same(old, new) {
+            request.object = Some(new);
+            for party in &admission {
+                warnings.extend(party.validate(&request)?);
+            }
+        }
+        Ok((warnings, allocation))
+    }
+
+    /// Gives a changed Service its addresses and ports; they are nobody else's while the guard lives.
+    async fn allocate(
+        &self,
+        resource: &Resource,
+        old: &Value,
+        new: &mut Value,
+    ) -> Result<Option<Allocation<'_>>, Status> {
+        if resource.full_name() != "services" {
+            return Ok(None);
+        }
+        let guard = self.0.allocation.lock().await;
+        services::allocate(self, &resource.storage_gvk(), Some(old), new)?;
+        Ok(Some(guard))
     }
 
     /// The namespace that a new object goes into.
@@ -366,26 +359,10 @@ impl Registry {
     }
 }
 
-/// What admission is asked about a change.
-fn change_request<'a>(
-    target: Target<'a>,
-    gvk: &'a Gvk,
-    full_name: &'a str,
-    old: &'a Value,
-    namespace_object: Option<Arc<Value>>,
-    options: &WriteOptions,
-) -> AdmissionRequest<'a> {
-    AdmissionRequest {
-        operation: Operation::Update,
-        gvk,
-        resource: full_name,
-        namespace: target.namespace,
-        name: target.name,
-        object: None,
-        old_object: Some(old),
-        namespace_object,
-        dry_run: options.dry_run,
-    }
+/// Whether the new state is valid, and may follow the old one.
+fn judge_change(target: Target<'_>, old: &Value, new: &Value) -> Result<(), Status> {
+    let errors = decode::validate_change(target.resource, old, new);
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&target.resource.storage_gvk(), target.name, &errors)) }
 }
 
 /// Checks the revision and uid that a replacing object names.
