@@ -157,11 +157,7 @@ impl Provider for Context {
             if self.current_text().is_ok_and(|now| now != own) {
                 return Ok(Standing::Down(format!("context {} has changed", self.name)));
             }
-            let api = Api::connect(&self.real.kubeconfig).await?;
-            match api.server_version().await {
-                Ok(_) => Ok(Standing::Runs { api: format!("context {}", self.name) }),
-                Err(error) => Ok(Standing::Down(error.to_string())),
-            }
+            self.real.answers(format!("context {}", self.name)).await
         })
     }
 
@@ -170,7 +166,7 @@ impl Provider for Context {
     }
 
     fn stop(&self) -> BoxFuture<'_, Result<Vec<String>, ClusterError>> {
-        Box::pin(async { self.real.keeper().stop().await.map_err(|error| ClusterError::NotKept(error.to_string())) })
+        Box::pin(self.real.close())
     }
 
     fn mesh_name(&self, release: &str) -> String {
@@ -202,10 +198,7 @@ impl Provider for Context {
     }
 
     fn probe_tunnel(&self) -> BoxFuture<'_, Result<bool, ClusterError>> {
-        Box::pin(async {
-            let api = Api::connect(&self.real.kubeconfig).await?;
-            Ok(matches!(self.real.way_in(&api).await?, WayIn::Open(_)))
-        })
+        Box::pin(self.real.is_open())
     }
 
     fn set_tunnel(&self, running: bool) -> BoxFuture<'_, Result<(), ClusterError>> {
@@ -214,7 +207,7 @@ impl Provider for Context {
                 let api = Api::connect(&self.real.kubeconfig).await?;
                 return self.real.open(&api).await;
             }
-            let _ = self.real.keeper().stop().await.map_err(|error| ClusterError::NotKept(error.to_string()))?;
+            let _ = self.real.close().await?;
             Ok(())
         })
     }
@@ -224,7 +217,7 @@ impl Provider for Context {
     }
 
     fn models_on_node(&self) -> PathBuf {
-        self.real.settings().models_on_node.clone().unwrap_or_else(|| self.real.home.models())
+        self.real.models_on_node()
     }
 
     fn ingress<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, Result<Option<Ingress>, ClusterError>> {

@@ -7,7 +7,6 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 use super::api::Api;
-use super::ingress::WayIn;
 use super::kubeconfig;
 use super::provider::{ClusterError, ClusterPlan, Gate, MeshStanding, Provider, RouteVersion, Standing};
 use super::real::{Real, differences, hashes};
@@ -426,11 +425,7 @@ impl Provider for Minikube {
                 Some(other) => return Ok(Standing::Down(format!("profile `{profile}` is {other}"))),
                 None => return Ok(Standing::Down(format!("profile `{profile}` is not there"))),
             }
-            let api = Api::connect(&self.real.kubeconfig).await?;
-            match api.server_version().await {
-                Ok(_) => Ok(Standing::Runs { api: format!("profile `{profile}`") }),
-                Err(error) => Ok(Standing::Down(error.to_string())),
-            }
+            self.real.answers(format!("profile `{profile}`")).await
         })
     }
 
@@ -440,7 +435,7 @@ impl Provider for Minikube {
 
     fn stop(&self) -> BoxFuture<'_, Result<Vec<String>, ClusterError>> {
         Box::pin(async {
-            let mut left = self.real.keeper().stop().await.map_err(|error| ClusterError::NotKept(error.to_string()))?;
+            let mut left = self.real.close().await?;
             left.extend(self.clean_route().await);
             let Some(made) = self.real.settings().made_profile.clone() else { return Ok(left) };
             let ran = self.run(&["delete", "--profile", &made], DELETE_WITHIN).await?;
@@ -487,16 +482,13 @@ impl Provider for Minikube {
     }
 
     fn probe_tunnel(&self) -> BoxFuture<'_, Result<bool, ClusterError>> {
-        Box::pin(async {
-            let api = Api::connect(&self.real.kubeconfig).await?;
-            Ok(matches!(self.real.way_in(&api).await?, WayIn::Open(_)))
-        })
+        Box::pin(self.real.is_open())
     }
 
     fn set_tunnel(&self, running: bool) -> BoxFuture<'_, Result<(), ClusterError>> {
         Box::pin(async move {
             if !running {
-                self.real.keeper().stop().await.map_err(|error| ClusterError::NotKept(error.to_string()))?;
+                self.real.close().await?;
                 self.clean_route().await;
                 return Ok(());
             }
@@ -525,7 +517,7 @@ impl Provider for Minikube {
     }
 
     fn models_on_node(&self) -> PathBuf {
-        self.real.settings().models_on_node.clone().unwrap_or_else(|| self.real.home.models())
+        self.real.models_on_node()
     }
 
     fn ingress<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, Result<Option<Ingress>, ClusterError>> {

@@ -12,7 +12,7 @@ use super::gate::consistent_probes;
 use super::ingress::{self, WayIn};
 use super::keeper::Keeper;
 use super::minikube::Minikube;
-use super::provider::{ClusterError, Gate, MeshStanding, Provider};
+use super::provider::{ClusterError, Gate, MeshStanding, Provider, Standing};
 use super::settings::{IngressMode, Settings};
 use crate::download::{Downloader, Patience, Progress as Transfer};
 use crate::istio::{self, InstallError, Installer, Release, ReleaseError, SURVIVORS};
@@ -107,6 +107,31 @@ impl Real {
 
     pub(super) fn keeper(&self) -> Keeper {
         Keeper::of(&self.home)
+    }
+
+    /// Ends what keeps the way in open; what could not be ended is named.
+    pub(super) async fn close(&self) -> Result<Vec<String>, ClusterError> {
+        self.keeper().stop().await.map_err(|error| ClusterError::NotKept(error.to_string()))
+    }
+
+    /// Whether requests can enter.
+    pub(super) async fn is_open(&self) -> Result<bool, ClusterError> {
+        let api = Api::connect(&self.kubeconfig).await?;
+        Ok(matches!(self.way_in(&api).await?, WayIn::Open(_)))
+    }
+
+    /// Whether the API server answers; `label` names the cluster.
+    pub(super) async fn answers(&self, label: String) -> Result<Standing, ClusterError> {
+        let api = Api::connect(&self.kubeconfig).await?;
+        Ok(match api.server_version().await {
+            Ok(_) => Standing::Runs { api: label },
+            Err(error) => Standing::Down(error.to_string()),
+        })
+    }
+
+    /// The models' directory as the node sees it: the home's own where nothing else was found out.
+    pub(super) fn models_on_node(&self) -> PathBuf {
+        self.settings().models_on_node.clone().unwrap_or_else(|| self.home.models())
     }
 
     /// A program on PATH, with the lab's kubeconfig.
