@@ -1,31 +1,24 @@
-//! The cluster as a learner's tools change it: objects through the API, by the kubeconfig of the home.
+//! The cluster as a learner's tools change it: objects by the names of their resources.
 
 use std::time::Duration;
 
-use canary_lab::cluster::{Api, ObjectRef};
+use canary_lab::cluster::Removal;
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
 
-use super::bench::{Bench, eventually};
+use super::bench::Bench;
+use super::kubernetes::{self, Named};
 
 /// The cluster of a bench.
-pub(crate) struct Cluster {
-    api: Api,
-    runtime: Runtime,
-}
-
-/// The field manager of an editor.
-const MANAGER: &str = "kubectl-edit";
+pub(crate) struct Cluster(kubernetes::Cluster);
 
 impl Cluster {
+    /// The running cluster of the bench's lab, changed as by an editor.
     pub(crate) fn of(bench: &Bench) -> Self {
-        let runtime = Runtime::new().unwrap();
-        let api = runtime.block_on(Api::connect(&bench.home().join("kubeconfig"))).unwrap();
-        Self { api, runtime }
+        Self(kubernetes::Cluster::managed_by(bench, "kubectl-edit"))
     }
 
     pub(crate) fn get(&self, kind: &str, namespace: &str, name: &str) -> Value {
-        self.runtime.block_on(self.api.get(&reference(kind, namespace, name))).unwrap().unwrap()
+        self.0.get(named(kind, namespace, name)).unwrap()
     }
 
     pub(crate) fn create(&self, kind: &str, namespace: &str, object: &Value) {
@@ -33,10 +26,10 @@ impl Cluster {
         if kind != "namespaces" {
             object["metadata"]["namespace"] = namespace.into();
         }
-        let named = reference(kind, namespace, object["metadata"]["name"].as_str().unwrap());
-        object["apiVersion"] = named.gvk.api_version().into();
-        object["kind"] = named.gvk.kind.clone().into();
-        self.runtime.block_on(self.api.create(&object, MANAGER)).unwrap();
+        let (api_version, kind, ..) = named(kind, namespace, "");
+        object["apiVersion"] = api_version.into();
+        object["kind"] = kind.into();
+        self.0.create(&object);
     }
 
     /// Gives the object the other's specification (or data); lists are replaced as a whole.
@@ -51,27 +44,28 @@ impl Cluster {
     }
 
     pub(crate) fn patch(&self, kind: &str, namespace: &str, name: &str, patch: &Value) {
-        let object = reference(kind, namespace, name);
-        self.runtime.block_on(self.api.patch(&object, "application/merge-patch+json", patch, MANAGER)).unwrap();
+        self.0.patch(named(kind, namespace, name), &patch.to_string());
     }
 
     /// Deletes an object and, unless it is a namespace, waits until it is gone: its dependents go first, so another of
     /// its name could not be made at once.
     pub(crate) fn delete(&self, kind: &str, namespace: &str, name: &str) {
-        assert!(self.runtime.block_on(self.api.delete(&reference(kind, namespace, name), None)).unwrap(), "{name}");
-        if kind != "namespaces" {
-            eventually("a deleted object goes", Duration::from_secs(30), || self.is_gone(kind, namespace, name));
+        let object = named(kind, namespace, name);
+        if kind == "namespaces" {
+            assert!(self.0.begin_to_delete(object), "{name}");
+        } else {
+            assert_eq!(self.0.delete_within(object, Duration::from_secs(30)), Removal::Gone, "{name}");
         }
     }
 
-    /// Waits until an object is really gone, as a namespace is after everything in it.
+    /// Whether an object is really gone, as a namespace is after everything in it.
     pub(crate) fn is_gone(&self, kind: &str, namespace: &str, name: &str) -> bool {
-        self.runtime.block_on(self.api.get(&reference(kind, namespace, name))).unwrap().is_none()
+        self.0.get(named(kind, namespace, name)).is_none()
     }
 }
 
-fn reference(kind: &str, namespace: &str, name: &str) -> ObjectRef {
-    let (version, kind) = match kind {
+fn named<'a>(resource: &str, namespace: &'a str, name: &'a str) -> Named<'a> {
+    let (api_version, kind) = match resource {
         "gateways" => ("networking.istio.io/v1alpha3", "Gateway"),
         "virtualservices" => ("networking.istio.io/v1alpha3", "VirtualService"),
         "destinationrules" => ("networking.istio.io/v1alpha3", "DestinationRule"),
@@ -81,7 +75,7 @@ fn reference(kind: &str, namespace: &str, name: &str) -> ObjectRef {
         "deployments" => ("apps/v1", "Deployment"),
         other => panic!("{other}"),
     };
-    ObjectRef::new(version, kind, Some(namespace).filter(|_| kind != "Namespace"), name)
+    (api_version, kind, Some(namespace).filter(|_| kind != "Namespace"), name)
 }
 
 /// The object without what the server keeps books by.
