@@ -21,6 +21,8 @@ pub(super) struct Args {
 
 /// Runs the server until it is told to stop; its exit code is the process's.
 pub(super) fn run(args: &Args, io: &mut Io) -> u8 {
+    // Before the first thread that would get a heap of its own.
+    crate::inference::give_back_large_blocks();
     let sandbox = match io.environment.text(SANDBOX_VARIABLE).map(Sandbox::from_variable).transpose() {
         Ok(sandbox) => sandbox,
         Err(error) => {

@@ -8,6 +8,7 @@
 //! [`flatten`] gives the same graph back as TensorFlow's nodes, for a model that is to be written anew.
 
 mod attributes;
+mod batch;
 mod constant;
 mod context;
 mod control;
@@ -27,6 +28,7 @@ mod tests;
 mod window;
 
 pub use flatten::{FlatModel, FlatVariable, flatten};
+pub(crate) use kernel::give_back_large_blocks;
 pub use session::{Session, SessionOptions};
 pub use status::{LoadError, RunError, StatusCode};
 pub use tensor::{Tensor, TensorData};

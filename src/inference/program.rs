@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::batch::{self, Layout};
 use super::constant::{Value, VariableSource};
 use super::context::Context;
 use super::control::Control;
@@ -30,6 +31,8 @@ struct Step {
     name: String,
     action: Action,
     inputs: Vec<Port>,
+    /// Whether its first output keeps the pictures of a batch apart.
+    apart: bool,
 }
 
 enum Action {
@@ -48,11 +51,28 @@ impl Program {
     pub(crate) fn prepare(graph: Graph, variables: &dyn VariableSource, context: &Context) -> Result<Self, LoadError> {
         let Graph { nodes, feeds, fetches } = optimise(graph, variables, context)?;
         let mut steps = Vec::with_capacity(nodes.len());
+        let mut layouts: Vec<Layout> = Vec::with_capacity(nodes.len());
         for node in nodes {
+            let layout = {
+                let read = |port: &Port| if port.output == 0 { &layouts[port.node] } else { &Layout::Unknown };
+                let inputs: Vec<&Layout> = node.inputs.iter().map(read).collect();
+                match &node.op {
+                    Op::Input { .. } => Layout::FED,
+                    Op::Call { op, attributes } => Layout::of_call(op, attributes, &inputs),
+                    Op::Convolution(convolution) => Layout::of_product(convolution, &inputs),
+                    Op::Depthwise(_) | Op::Pooling(_) => Layout::of_windows(4, &inputs),
+                    Op::Constant(_) | Op::Control(_) => Layout::Unknown,
+                }
+            };
+            layouts.push(layout);
             let action = match node.op {
                 Op::Input { dtype, shape } => Action::Input { dtype, shape },
                 Op::Constant(constant) => match constant_value(&constant, variables, &node.name)? {
-                    Ok(value) => Action::Constant(value),
+                    Ok(value) => {
+                        layouts.pop();
+                        layouts.push(Layout::Fixed(Arc::clone(&value)));
+                        Action::Constant(value)
+                    }
                     Err(error) => Action::Fail(error),
                 },
                 Op::Call { op, attributes } => match ops::build(&op, &attributes) {
@@ -68,7 +88,8 @@ impl Program {
                     Action::Control(Box::new(prepared))
                 }
             };
-            steps.push(Step { name: node.name, action, inputs: node.inputs });
+            let apart = layouts.last().is_some_and(Layout::is_batch);
+            steps.push(Step { name: node.name, action, inputs: node.inputs, apart });
         }
         Ok(Self { steps, feeds, fetches })
     }
@@ -100,6 +121,48 @@ impl Program {
         let targets = (0..self.fetches.len()).map(|position| self.fetches.get(&position.to_string()).copied());
         let targets = targets.collect::<Option<Vec<Port>>>().ok_or_else(missing)?;
         self.execute(fed, &targets, context)
+    }
+
+    /// Computes `targets`, a large batch of pictures in parts where they stay apart; the caller has the pool's turn.
+    pub(crate) fn execute_in_parts(
+        &self,
+        fed: Vec<(NodeId, Value)>,
+        targets: &[Port],
+        context: &Context,
+    ) -> Result<Vec<Value>, RunError> {
+        if let Some(at_once) = self.pictures_at_once(&fed, targets)
+            && let Some(results) = self.parts(&fed, at_once, targets, context)
+        {
+            return Ok(results);
+        }
+        // All at once; also what fails in parts, for a message that names the shapes that were fed.
+        self.execute(fed, targets, context)
+    }
+
+    /// How many pictures of the batch that is fed to compute at once, if not all.
+    pub(crate) fn pictures_at_once(&self, fed: &[(NodeId, Value)], targets: &[Port]) -> Option<usize> {
+        let apart = targets.iter().all(|port| port.output == 0 && self.steps[port.node].apart);
+        if apart { batch::pictures_at_once(fed.iter().map(|(_, value)| value)) } else { None }
+    }
+
+    fn parts(
+        &self,
+        fed: &[(NodeId, Value)],
+        at_once: usize,
+        targets: &[Port],
+        context: &Context,
+    ) -> Option<Vec<Value>> {
+        let &count = fed.first()?.1.shape.first()?;
+        let mut results: Vec<Vec<Value>> = vec![Vec::new(); targets.len()];
+        for from in (0..count).step_by(at_once) {
+            let to = (from + at_once).min(count);
+            let part = |(node, value): &(NodeId, Value)| Some((*node, Arc::new(batch::part(value, from, to)?)));
+            let fed = fed.iter().map(part).collect::<Option<Vec<_>>>()?;
+            for (whole, part) in results.iter_mut().zip(self.execute(fed, targets, context).ok()?) {
+                whole.push(part);
+            }
+        }
+        results.iter().map(|parts| batch::joined(parts).map(Arc::new)).collect()
     }
 
     /// Computes `targets`; the caller has the pool's turn.

@@ -82,6 +82,14 @@ impl Session {
         self.program.steps()
     }
 
+    /// How many pictures of `fed` a run computes at once, if not all.
+    #[cfg(test)]
+    pub(crate) fn pictures_at_once(&self, fed: &Tensor, fetches: &[&str]) -> Option<usize> {
+        let targets: Vec<Port> = fetches.iter().map(|name| self.program.fetches[*name]).collect();
+        let node = self.program.feeds.values().next().copied()?;
+        self.program.pictures_at_once(&[(node, Arc::new(fed.clone()))], &targets)
+    }
+
     /// Computes the tensors `fetches` from `feeds`; names are those of the signatures, for example `x:0`.
     ///
     /// Shapes are not compared with the signature, as TensorFlow's own session does not: what the ops accept is
@@ -116,7 +124,7 @@ impl Session {
         // Kernels check their input; should one miss something, the request fails and not the server.
         let results = catch_unwind(AssertUnwindSafe(|| {
             let _turn = self.context.pool.turn();
-            self.program.execute(fed, &targets, &self.context)
+            self.program.execute_in_parts(fed, &targets, &self.context)
         }));
         self.context.trim();
         let results = results.unwrap_or_else(|_| {

@@ -161,6 +161,40 @@ fn fusing_changes_nothing_but_the_speed() {
 }
 
 #[test]
+fn a_large_batch_in_parts_has_the_bits_of_its_pictures() {
+    let mut nodes = block(&[0.5, -0.25]);
+    nodes.push(integers("axes", &[2], &[1, 2]));
+    nodes.push(node("pooled", "Mean", &["relu", "axes"], vec![]));
+    nodes.push(node("all", "Mean", &["relu", "every"], vec![]));
+    nodes.push(integers("every", &[4], &[0, 1, 2, 3]));
+    let session = load(nodes, &["pooled:0", "relu:0", "all:0"]).unwrap();
+    let (count, side) = (3, 500);
+    let picture = |index: usize| -> Vec<f32> {
+        (0..side * side * 2).map(|place| ((place * 7 + index * 13) % 31) as f32 / 8.0 - 1.5).collect()
+    };
+    let whole = Tensor::floats(&[count, side, side, 2], (0..count).flat_map(picture).collect()).unwrap();
+    assert_eq!(session.pictures_at_once(&whole, &["pooled:0", "relu:0"]), Some(2));
+    // The mean of everything needs all pictures.
+    assert_eq!(session.pictures_at_once(&whole, &["pooled:0", "all:0"]), None);
+    let together = session.run(&[("x:0", whole)], &["pooled:0", "relu:0"]).unwrap();
+    assert_eq!(together[0].shape, [count, 2]);
+    for index in 0..count {
+        let alone = Tensor::floats(&[1, side, side, 2], picture(index)).unwrap();
+        let alone = session.run(&[("x:0", alone)], &["pooled:0", "relu:0"]).unwrap();
+        for (alone, together) in alone.iter().zip(&together) {
+            let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            let values = alone.as_floats().unwrap();
+            let part = &together.as_floats().unwrap()[index * values.len()..][..values.len()];
+            assert!(bits(values) == bits(part), "picture {index}");
+        }
+    }
+    // What is wrong is said of the whole batch.
+    let wrong = Tensor::floats(&[count, side, side, 3], vec![0.0; count * side * side * 3]).unwrap();
+    let error = session.run(&[("x:0", wrong)], &["pooled:0"]).unwrap_err();
+    assert!(error.message.contains("conv") || error.message.contains("depth"), "{}", error.message);
+}
+
+#[test]
 fn mistakes_in_a_fused_step_name_the_node_that_tensorflow_names() {
     let session = load(block(&[0.0, 0.0]), &["relu:0"]).unwrap();
     let message = |shape: &[usize]| {

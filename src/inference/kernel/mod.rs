@@ -9,7 +9,7 @@
 //!
 //! # Why the unsafe code here is sound
 //!
-//! There are five uses of `unsafe`, all private to this module; what it exports is safe.
+//! There are six uses of `unsafe`, all private to this module; what it exports is safe.
 //!
 //! 1. *Vector instructions* (`avx512.rs`, `avx2.rs`). A function compiled for an instruction set may run only on a
 //!    processor that has it. The functions are reachable only through [`Instructions`], whose vector values come from
@@ -29,6 +29,8 @@
 //!    `detect` found.
 //! 5. *Advice about pages* (`memory.rs`) is a system call on a range inside a live allocation; the advice it gives changes
 //!    neither what the memory holds nor whether it may be used.
+//! 6. *A setting of the allocator* (`memory.rs`) is a call into the C library with two integers; it takes the allocator's
+//!    own lock and concerns only where later blocks come from.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
@@ -43,7 +45,7 @@ mod product;
 mod tile;
 mod winograd;
 
-pub(crate) use memory::zeros;
+pub(crate) use memory::{give_back_large_blocks, zeros};
 pub(crate) use pool::Pool;
 pub(crate) use product::{Epilogue, PackedMatrix, RowSource, multiply};
 pub(crate) use tile::{Activation, Instructions};
