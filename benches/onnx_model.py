@@ -75,8 +75,9 @@ def build(source, target):
             alias[name] = inputs[0]
         elif op == "Conv2D":
             filters = weight(f"{name}/filters", arrays[inputs[1]].transpose(3, 2, 0, 1))
-            padding = "SAME_UPPER" if entry["padding"] == "SAME" else "VALID"
-            node("Conv", [inputs[0], filters], name, strides=entry["strides"], auto_pad=padding)
+            # Pads and dilations are what ONNX supposes without them, but rten asks for them.
+            pads = {"auto_pad": "SAME_UPPER"} if entry["padding"] == "SAME" else {"pads": [0, 0, 0, 0]}
+            node("Conv", [inputs[0], filters], name, strides=entry["strides"], dilations=[1, 1], **pads)
         elif op == "BiasAdd":
             array = arrays[inputs[1]]
             convolution = made[-1] if made[-1].op_type == "Conv" and made[-1].output[0] == inputs[0] else None
