@@ -14,7 +14,7 @@ use super::program::Program;
 use super::status::{LoadError, RunError, StatusCode};
 use super::tensor::Tensor;
 use crate::savedmodel::proto::{GraphDef, SignatureDef};
-use crate::savedmodel::{LoadedSavedModel, SavedModelError};
+use crate::savedmodel::{LoadedSavedModel, SERVE_TAG, SavedModelError};
 
 /// Bytes of buffers that a session keeps from one run to the next: enough for a picture of 224 by 224 in ResNet50.
 const KEPT_BYTES: usize = 24 << 20;
@@ -55,7 +55,13 @@ impl Session {
     /// Reads the SavedModel in `dir` (a version directory) and prepares all its signatures.
     #[allow(clippy::trivially_copy_pass_by_ref)] // Options grow.
     pub fn load(dir: &Path, options: &SessionOptions) -> Result<Self, LoadError> {
-        let model = LoadedSavedModel::read(dir)?;
+        Self::load_tagged(dir, &[SERVE_TAG], options)
+    }
+
+    /// As [`load`](Self::load), with the meta graph that has exactly these tags.
+    #[allow(clippy::trivially_copy_pass_by_ref)] // Options grow.
+    pub fn load_tagged(dir: &Path, tags: &[&str], options: &SessionOptions) -> Result<Self, LoadError> {
+        let model = LoadedSavedModel::read_tagged(dir, tags)?;
         Self::prepare(&model.graph, model.signatures.clone(), &model, options.threads)
     }
 

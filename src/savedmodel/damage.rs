@@ -29,12 +29,12 @@ pub enum SavedModelError {
         /// What the system said.
         source: io::Error,
     },
-    /// No meta graph carries the tag.
+    /// No meta graph has just these tags.
     #[error("{path} has no meta graph with the tag {wanted:?}; it has {}", TagSets(found), path = path.display())]
     MissingTag {
         /// The model file.
         path: PathBuf,
-        /// The tag looked for.
+        /// The tags looked for, separated by spaces.
         wanted: String,
         /// The tags of each meta graph.
         found: Vec<Vec<String>>,

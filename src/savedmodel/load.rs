@@ -1,6 +1,6 @@
 //! Reading a SavedModel's directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -51,6 +51,11 @@ impl SavedModel {
 impl LoadedSavedModel {
     /// Reads the version directory `dir`: the meta graph tagged `serve`, and the index of its variables.
     pub fn read(dir: &Path) -> Result<Self, SavedModelError> {
+        Self::read_tagged(dir, &[SERVE_TAG])
+    }
+
+    /// As [`read`](Self::read), with the meta graph that has exactly these tags, in any order.
+    pub fn read_tagged(dir: &Path, tags: &[&str]) -> Result<Self, SavedModelError> {
         let missing = || SavedModelError::Missing { dir: dir.to_owned() };
         if !dir.is_dir() {
             return Err(missing());
@@ -68,7 +73,7 @@ impl LoadedSavedModel {
             let encoded = encoded.ok_or_else(malformed)?;
             (path, encoded)
         };
-        let meta_graph = decode(&path, bytes)?;
+        let meta_graph = decode(&path, bytes, tags)?;
         let variables = Variables::open(&model_dir, "variables/variables")?;
         let init_op = init_op(&meta_graph);
         let graph = meta_graph.graph_def.unwrap_or_default();
@@ -100,8 +105,8 @@ impl LoadedSavedModel {
     }
 }
 
-/// Decodes `saved_model.pb` and picks the meta graph for serving.
-fn decode(path: &Path, bytes: Vec<u8>) -> Result<MetaGraphDef, SavedModelError> {
+/// Decodes `saved_model.pb` and picks the first meta graph with exactly the tags `wanted`.
+fn decode(path: &Path, bytes: Vec<u8>, wanted: &[&str]) -> Result<MetaGraphDef, SavedModelError> {
     let malformed = |reason: String| SavedModelError::Damaged {
         path: path.to_owned(),
         damage: Damage::Malformed { format: "SavedModel", reason },
@@ -116,11 +121,10 @@ fn decode(path: &Path, bytes: Vec<u8>) -> Result<MetaGraphDef, SavedModelError> 
     let tags =
         |meta_graph: &MetaGraphDef| meta_graph.meta_info_def.as_ref().map_or(Vec::new(), |info| info.tags.clone());
     let found: Vec<Vec<String>> = model.meta_graphs.iter().map(tags).collect();
-    model
-        .meta_graphs
-        .into_iter()
-        .find(|meta_graph| tags(meta_graph) == [SERVE_TAG])
-        .ok_or_else(|| SavedModelError::MissingTag { path: path.to_owned(), wanted: SERVE_TAG.to_owned(), found })
+    let set: BTreeSet<&str> = wanted.iter().copied().collect();
+    let place = found.iter().position(|tags| tags.iter().map(String::as_str).collect::<BTreeSet<_>>() == set);
+    let missing = || SavedModelError::MissingTag { path: path.to_owned(), wanted: wanted.join(" "), found };
+    place.and_then(|place| model.meta_graphs.into_iter().nth(place)).ok_or_else(missing)
 }
 
 /// The op that initialises the model: TensorFlow 2 names it in a signature, TensorFlow 1 in a collection.

@@ -1,5 +1,6 @@
 //! A SavedModel written and read back, and directories that are not one.
 
+use prost::Message as _;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -104,6 +105,25 @@ fn other_directories_are_told_apart() {
     std::fs::create_dir(home.path().join("zeros")).unwrap();
     std::fs::write(home.path().join("zeros/saved_model.pb"), [0xff; 100]).unwrap();
     assert!(matches!(read("zeros"), SavedModelError::Damaged { damage: Damage::Malformed { .. }, .. }));
+}
+
+#[test]
+fn a_meta_graph_is_chosen_by_the_set_of_its_tags() {
+    let home = tempfile::tempdir().unwrap();
+    let mut several = model("serve");
+    let mut tuned = several.meta_graphs[0].clone();
+    tuned.meta_info_def.as_mut().unwrap().tags = vec!["serve".to_owned(), "tuned".to_owned()];
+    tuned.signature_def.clear();
+    several.meta_graphs.push(tuned);
+    std::fs::write(home.path().join("saved_model.pb"), several.encode_to_vec()).unwrap();
+    let read = |tags: &[&str]| LoadedSavedModel::read_tagged(home.path(), tags);
+    assert!(!read(&["serve"]).unwrap().signatures.is_empty());
+    assert!(read(&["tuned", "serve"]).unwrap().signatures.is_empty());
+    let error = read(&["tuned"]).unwrap_err().to_string();
+    assert!(
+        error.ends_with(r#"has no meta graph with the tag "tuned"; it has ["serve"], ["serve", "tuned"]"#),
+        "{error}"
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::log::{Level, Log};
 use super::source::VersionPath;
 use crate::inference::{LoadError, Session, SessionOptions, Tensor};
 use crate::savedmodel::proto::SignatureDef;
-use crate::savedmodel::{Damage, SavedModelError};
+use crate::savedmodel::{Damage, SERVE_TAG, SavedModelError};
 use crate::serving::service::Execute;
 use crate::serving::status::{Code, Status};
 
@@ -24,7 +24,7 @@ pub trait Loader: Send + Sync {
 #[derive(Debug)]
 pub struct SavedModelLoader {
     options: SessionOptions,
-    tags: String,
+    tags: Vec<String>,
     look_for_warmup: bool,
     checks_method_names: bool,
     log: Log,
@@ -39,7 +39,10 @@ impl SavedModelLoader {
         };
         Self {
             options: SessionOptions { threads: usize::try_from(threads).unwrap_or(0) },
-            tags: flags.saved_model_tags.replace(',', " "),
+            tags: match flags.saved_model_tags.as_str() {
+                "" => vec![SERVE_TAG.to_owned()],
+                tags => tags.split(',').map(str::to_owned).collect(),
+            },
             look_for_warmup: flags.enable_model_warmup,
             checks_method_names: flags.enable_signature_method_name_check,
             log: Log,
@@ -54,12 +57,15 @@ impl SavedModelLoader {
 impl Loader for SavedModelLoader {
     fn load(&self, path: &VersionPath) -> Result<Arc<dyn Execute>, Status> {
         let started = Instant::now();
-        let (shown, tags) = (&path.shown, &self.tags);
+        let (shown, tags) = (&path.shown, self.tags.join(" "));
         self.tensorflow("reader.cc:38", &format!("Reading SavedModel from: {shown}"));
         self.tensorflow("reader.cc:90", &format!("Reading meta graph with tags {{ {tags} }}"));
         let outcome = match &path.host {
             None => Err(not_found(shown)),
-            Some(host) => Session::load(host, &self.options).map_err(|error| worded(error, host, shown)),
+            Some(host) => {
+                let tags: Vec<&str> = self.tags.iter().map(String::as_str).collect();
+                Session::load_tagged(host, &tags, &self.options).map_err(|error| worded(error, host, shown))
+            }
         };
         if outcome.is_ok() {
             self.tensorflow("loader.cc:206", "Restoring SavedModel bundle.");
