@@ -1,9 +1,9 @@
 //! A SavedModel written and read back, and directories that are not one.
 
-use prost::Message as _;
 use std::path::Path;
 
 use bytes::Bytes;
+use prost::Message as _;
 
 use super::proto::{
     AttrValue, DataType, GraphDef, MetaGraphDef, NodeDef, SavedModel, SaverDef, SignatureDef, TensorProto, attr_value,
@@ -128,7 +128,6 @@ fn a_meta_graph_is_chosen_by_the_set_of_its_tags() {
 
 #[test]
 fn no_cut_of_a_model_file_panics() {
-    use prost::Message as _;
     let bytes = model("serve").encode_to_vec();
     let dir = tempfile::tempdir().unwrap();
     for length in 0..bytes.len() {
