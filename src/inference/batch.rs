@@ -6,7 +6,8 @@
 use super::attributes::Attributes;
 use super::constant::Value;
 use super::fused::{Convolution, Product};
-use super::tensor::{Tensor, TensorData};
+use super::ops;
+use super::tensor::Tensor;
 
 /// Elements of the input that are computed together: eight pictures of 224x224 in three channels.
 const ELEMENTS_AT_ONCE: usize = 8 * 224 * 224 * 3;
@@ -92,15 +93,9 @@ fn together(left: &Layout, right: &Layout) -> Option<usize> {
 
 /// The rank after a reduction that leaves the batch alone and is not left with it only.
 fn reduced(rank: usize, axes: &Tensor, attributes: &Attributes) -> Option<usize> {
-    let TensorData::Int32(axes) = &axes.data else { return None };
-    let signed = i64::try_from(rank).ok()?;
     let mut folded = Vec::new();
-    for &axis in axes {
-        let axis = i64::from(axis);
-        let axis = if axis < 0 { axis + signed } else { axis };
-        if !(1..signed).contains(&axis) || folded.contains(&axis) {
-            return None;
-        }
+    for axis in ops::integers(axes).ok()? {
+        let axis = ops::axis_index(axis, rank).filter(|axis| *axis != 0 && !folded.contains(axis))?;
         folded.push(axis);
     }
     let left = if attributes.flag("keep_dims", false).ok()? { rank } else { rank - folded.len() };

@@ -53,42 +53,35 @@ impl Program {
         let mut steps = Vec::with_capacity(nodes.len());
         let mut layouts: Vec<Layout> = Vec::with_capacity(nodes.len());
         for node in nodes {
-            let layout = {
-                let read = |port: &Port| if port.output == 0 { &layouts[port.node] } else { &Layout::Unknown };
-                let inputs: Vec<&Layout> = node.inputs.iter().map(read).collect();
-                match &node.op {
-                    Op::Input { .. } => Layout::FED,
-                    Op::Call { op, attributes } => Layout::of_call(op, attributes, &inputs),
-                    Op::Convolution(convolution) => Layout::of_product(convolution, &inputs),
-                    Op::Depthwise(_) | Op::Pooling(_) => Layout::of_windows(4, &inputs),
-                    Op::Constant(_) | Op::Control(_) => Layout::Unknown,
-                }
-            };
-            layouts.push(layout);
-            let action = match node.op {
-                Op::Input { dtype, shape } => Action::Input { dtype, shape },
+            let read = |port: &Port| if port.output == 0 { &layouts[port.node] } else { &Layout::Unknown };
+            let inputs: Vec<&Layout> = node.inputs.iter().map(read).collect();
+            let (action, layout) = match node.op {
+                Op::Input { dtype, shape } => (Action::Input { dtype, shape }, Layout::FED),
                 Op::Constant(constant) => match constant_value(&constant, variables, &node.name)? {
-                    Ok(value) => {
-                        layouts.pop();
-                        layouts.push(Layout::Fixed(Arc::clone(&value)));
-                        Action::Constant(value)
+                    Ok(value) => (Action::Constant(Arc::clone(&value)), Layout::Fixed(value)),
+                    Err(error) => (Action::Fail(error), Layout::Unknown),
+                },
+                Op::Call { op, attributes } => {
+                    let layout = Layout::of_call(&op, &attributes, &inputs);
+                    match ops::build(&op, &attributes) {
+                        Ok(kernel) => (Action::Call(kernel), layout),
+                        // The op exists, but not with these attributes: TensorFlow says so when the node is run.
+                        Err(error) => (Action::Fail(error.at(&node.name)), layout),
                     }
-                    Err(error) => Action::Fail(error),
-                },
-                Op::Call { op, attributes } => match ops::build(&op, &attributes) {
-                    Ok(kernel) => Action::Call(kernel),
-                    // The op exists, but not with these attributes: TensorFlow says so when the node is run.
-                    Err(error) => Action::Fail(error.at(&node.name)),
-                },
-                Op::Convolution(convolution) => Action::Convolution(convolution),
-                Op::Depthwise(depthwise) => Action::Depthwise(depthwise),
-                Op::Pooling(pooling) => Action::Pooling(pooling),
+                }
+                Op::Convolution(convolution) => {
+                    let layout = Layout::of_product(&convolution, &inputs);
+                    (Action::Convolution(convolution), layout)
+                }
+                Op::Depthwise(depthwise) => (Action::Depthwise(depthwise), Layout::of_windows(4, &inputs)),
+                Op::Pooling(pooling) => (Action::Pooling(pooling), Layout::of_windows(4, &inputs)),
                 Op::Control(control) => {
                     let prepared = control.prepared(|graph| Self::prepare(graph, variables, context))?;
-                    Action::Control(Box::new(prepared))
+                    (Action::Control(Box::new(prepared)), Layout::Unknown)
                 }
             };
-            let apart = layouts.last().is_some_and(Layout::is_batch);
+            let apart = layout.is_batch();
+            layouts.push(layout);
             steps.push(Step { name: node.name, action, inputs: node.inputs, apart });
         }
         Ok(Self { steps, feeds, fetches })

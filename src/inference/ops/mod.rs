@@ -145,7 +145,7 @@ fn unsupported_type(dtype: DataType) -> RunError {
 }
 
 /// The elements of an integer tensor, as shapes, axes and indices come.
-fn integers(tensor: &Tensor) -> Result<Vec<i64>, RunError> {
+pub(crate) fn integers(tensor: &Tensor) -> Result<Vec<i64>, RunError> {
     match &tensor.data {
         TensorData::Int32(values) => Ok(values.iter().map(|&value| i64::from(value)).collect()),
         TensorData::Int64(values) => Ok(values.clone()),
@@ -164,7 +164,7 @@ fn integer(tensor: &Tensor) -> Result<i64, RunError> {
 }
 
 /// An axis between `-rank` and `rank - 1` as an index; `None` outside.
-fn axis_index(axis: i64, rank: usize) -> Option<usize> {
+pub(crate) fn axis_index(axis: i64, rank: usize) -> Option<usize> {
     let axis = if axis < 0 { axis.checked_add(i64::try_from(rank).ok()?)? } else { axis };
     usize::try_from(axis).ok().filter(|&axis| axis < rank)
 }
