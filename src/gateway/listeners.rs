@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::worker::{Origin, Workers};
@@ -18,7 +19,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Listeners {
     bind: IpAddr,
     workers: Rc<Workers>,
-    open: BTreeMap<u16, CancellationToken>,
+    open: BTreeMap<u16, Open>,
+}
+
+/// A socket in the hands of its task.
+struct Open {
+    drain: CancellationToken,
+    task: JoinHandle<()>,
 }
 
 impl Listeners {
@@ -26,15 +33,18 @@ impl Listeners {
         Self { bind, workers, open: BTreeMap::new() }
     }
 
-    /// Closes every listener whose port is not wanted; their connections finish what they are doing.
-    pub(super) fn close_all_but(&mut self, wanted: &[u16]) {
-        self.open.retain(|port, drain| {
-            let stays = wanted.contains(port);
-            if !stays {
-                drain.cancel();
-            }
-            stays
-        });
+    /// Closes every listener whose port is not wanted; their connections finish what they are doing. Once this returns their
+    /// ports refuse connections and can be bound again.
+    pub(super) async fn close_all_but(&mut self, wanted: &[u16]) {
+        let closing: Vec<Open> =
+            self.open.extract_if(.., |port, _| !wanted.contains(port)).map(|(_, open)| open).collect();
+        for open in &closing {
+            open.drain.cancel();
+        }
+        for open in closing {
+            // The socket is dropped with its task, also if that panicked.
+            let _ = open.task.await;
+        }
     }
 
     /// Opens what is wanted and not open; returns the ports that could not be bound.
@@ -47,8 +57,8 @@ impl Listeners {
             match TcpListener::bind(SocketAddr::new(self.bind, *port)).await {
                 Ok(listener) => {
                     let drain = CancellationToken::new();
-                    tokio::task::spawn_local(accept(listener, self.workers.clone(), drain.clone()));
-                    self.open.insert(*port, drain);
+                    let task = tokio::task::spawn_local(accept(listener, self.workers.clone(), drain.clone()));
+                    self.open.insert(*port, Open { drain, task });
                 }
                 Err(error) => refused.push((*port, error)),
             }
@@ -65,6 +75,7 @@ impl Listeners {
 async fn accept(listener: TcpListener, workers: Rc<Workers>, drain: CancellationToken) {
     loop {
         let accepted = tokio::select! {
+            biased;
             () = drain.cancelled() => return,
             accepted = listener.accept() => accepted,
         };

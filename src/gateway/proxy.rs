@@ -174,7 +174,7 @@ impl Proxy {
     /// there yet.
     async fn obey_routes(&mut self, snapshot: Arc<Snapshot>) -> Applied {
         let wanted: Vec<u16> = snapshot.listeners.iter().map(|listener| listener.port).collect();
-        self.listeners.close_all_but(&wanted);
+        self.listeners.close_all_but(&wanted).await;
         self.workers.obey(&snapshot).await;
         let refused = self.listeners.open(&wanted).await;
         Applied {

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,12 +25,22 @@ pub(super) const NAMESPACE: &str = "gw";
 /// The port that a gateway binds for a server on port 80.
 pub(super) const HTTP: u16 = 8080;
 
-/// An address of 127.0.0.0/8 that no other test of this machine uses now.
+/// An address of 127.0.0.0/8 that no other test of this machine has: its UDP port 15020 is held until the process ends,
+/// so that neither a later test here nor another process takes it, however many there are.
 pub(super) fn own_address() -> IpAddr {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let [_, _, high, low] = std::process::id().wrapping_mul(251).to_be_bytes();
-    IpAddr::V4(Ipv4Addr::new(127, 130 + high % 100, low, u8::try_from(1 + number % 250).unwrap()))
+    static HELD: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
+    let mut held = HELD.lock().unwrap();
+    // Where the search begins differs by process, to spare it the addresses that others hold.
+    let first = u32::from_be_bytes([127, 130, 0, 0]) + std::process::id() % 6400 * 1024;
+    (first + u32::try_from(held.len()).unwrap()..)
+        .map(Ipv4Addr::from_bits)
+        .filter(|address| !matches!(address.octets()[3], 0 | 255))
+        .find_map(|address| Some((address, UdpSocket::bind((address, 15020)).ok()?)))
+        .map(|(address, socket)| {
+            held.push(socket);
+            IpAddr::V4(address)
+        })
+        .unwrap()
 }
 
 /// An echo server like the rig's: answers what it saw, and misbehaves on request.
@@ -127,13 +136,21 @@ impl Proxy {
             application,
         };
         let (end, ended) = oneshot::channel::<()>();
+        let (failed, failure) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             let ended = async move { drop(ended.await) };
             let outcome =
                 if options.application.is_some() { run_sidecar(options, ended) } else { run_gateway(options, ended) };
-            outcome.unwrap();
+            if let Err(error) = outcome {
+                // Nobody listens any more when the failure came after the start; the panic tells it then.
+                let _ = failed.send(error.to_string());
+                panic!("the proxy failed: {error}");
+            }
         });
-        let (mut mesh, _) = listener.accept().await.unwrap();
+        let (mut mesh, _) = tokio::select! {
+            accepted = listener.accept() => accepted.unwrap(),
+            Ok(error) = failure => panic!("the proxy did not start: {error}"),
+        };
         let hello: Hello = read_frame(&mut mesh).await.unwrap().unwrap();
         assert_eq!(hello.protocol, PROTOCOL);
         Self { address, mesh, revision: 0, end: Some(end), thread: Some(thread), _folder: folder }
