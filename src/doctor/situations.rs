@@ -192,7 +192,7 @@ situations! {
         "the model server is reached, and the path is none that it knows";
     NotServing "not-serving" PredictionFailed
         "503 `upstream connect error`"
-        "the pod is reached, and its model server does not listen yet or any more";
+        "the pod is reached, and its model server does not listen there: not yet, not any more, or at another port";
 }
 
 impl Situation {

@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::facts::{Asked, Facts, Reply};
-use super::routes::file_of;
+use super::facts::{Asked, Facts, Reply, Wanted};
 use super::words::nearest;
 use crate::doctor::{Failure, Situation};
 use crate::objects::meta;
@@ -11,20 +10,21 @@ use crate::routing::explain::{Outcome, explain};
 use crate::routing::select::RequestHead;
 use crate::routing::{compile, snapshot};
 
+/// What applying the lab's VirtualService again does.
+pub(super) const ROUTES_BACK: &str = "puts the lab's own VirtualService back";
+
 /// Why no VirtualService takes requests although something listens.
-pub(super) fn judge(facts: &Facts) -> Vec<Failure> {
+pub(super) fn judge(facts: &Facts, wanted: &Wanted) -> Vec<Failure> {
     let Some((asked, reply)) = &facts.asked else { return Vec::new() };
     if !matches!(reply, Reply::Answered { status: 404, body } if body.is_empty()) {
         return Vec::new();
     }
     let routes: Vec<&Value> = facts.virtual_services().collect();
     if routes.is_empty() {
-        return vec![
-            Situation::VirtualServiceMissing
-                .seen("the gateway has no route: there is no VirtualService")
-                .observed("404 with an empty body")
-                .then("kubectl apply -f virtual-service.yaml", "says where requests go"),
-        ];
+        let failure = Situation::VirtualServiceMissing
+            .seen("the gateway has no route: there is no VirtualService")
+            .observed("404 with an empty body");
+        return vec![wanted.put_back(failure, "VirtualService", "", "says where requests go")];
     }
     let gateways: Vec<(String, String)> = facts
         .gateways()
@@ -37,15 +37,13 @@ pub(super) fn judge(facts: &Facts) -> Vec<Failure> {
         let place = format!("VirtualService {}", meta::key(route));
         let named: Vec<&str> = meta::list_at(route, &["spec", "gateways"]).iter().filter_map(Value::as_str).collect();
         let real: Vec<&str> = named.iter().copied().filter(|name| *name != "mesh").collect();
-        let again = format!("kubectl apply -f {}", file_of(route));
+        let put_back = |failure| wanted.put_back(failure, "VirtualService", meta::name(route), ROUTES_BACK);
         if real.is_empty() {
             let listed = if named.is_empty() { "no gateways" } else { "the gateway `mesh` alone" };
-            found.push(
-                Situation::MeshOnly
-                    .seen(format!("{place} is not bound to the ingress gateway"))
-                    .observed(format!("it names {listed}"))
-                    .then(again, "puts the lab's own VirtualService back"),
-            );
+            let failure = Situation::MeshOnly
+                .seen(format!("{place} is not bound to the ingress gateway"))
+                .observed(format!("it names {listed}"));
+            found.push(put_back(failure));
             continue;
         }
         let exists = |name: &&str| {
@@ -66,11 +64,11 @@ pub(super) fn judge(facts: &Facts) -> Vec<Failure> {
         let observed = format!("Gateways: {}", if listed.is_empty() { "none".to_owned() } else { listed.join(", ") });
         let elsewhere = gateways.iter().find(|(_, name)| name == short);
         found.push(if let Some((namespace, name)) = elsewhere {
-            Situation::GatewayElsewhere
+            let failure = Situation::GatewayElsewhere
                 .seen(seen)
                 .observed(observed)
-                .observed(format!("the Gateway is in {namespace}: it would be named `{namespace}/{name}`"))
-                .then("kubectl apply -f gateway.yaml", "makes it where the VirtualService looks")
+                .observed(format!("the Gateway is in {namespace}: it would be named `{namespace}/{name}`"));
+            wanted.put_back(failure, "Gateway", name, "makes it where the VirtualService looks")
         } else {
             let near = nearest(short, gateways.iter().map(|(_, name)| name.as_str()));
             let failure = Situation::GatewayNameWrong.seen(seen).observed(observed);
@@ -78,17 +76,17 @@ pub(super) fn judge(facts: &Facts) -> Vec<Failure> {
                 Some(near) => failure.observed(format!("did you mean `{near}`?")),
                 None => failure,
             };
-            failure.then(again, "puts the lab's own VirtualService back")
+            put_back(failure)
         });
     }
     if found.is_empty() || !bound.is_empty() {
-        found.extend(unmatched(facts, asked, &bound));
+        found.extend(unmatched(facts, wanted, asked, &bound));
     }
     found
 }
 
 /// Bound VirtualServices that still do not take the request: by host, or because no rule fits.
-fn unmatched(facts: &Facts, asked: &Asked, bound: &[&Value]) -> Option<Failure> {
+fn unmatched(facts: &Facts, wanted: &Wanted, asked: &Asked, bound: &[&Value]) -> Option<Failure> {
     let route = bound.first()?;
     let snapshot = compile(&facts.mesh, &facts.gateway());
     let told = with_request(facts, asked, |port, head| explain(&snapshot, port, head))?;
@@ -100,18 +98,13 @@ fn unmatched(facts: &Facts, asked: &Asked, bound: &[&Value]) -> Option<Failure> 
         Outcome::NoVirtualHost => {
             let servers = facts.gateways().flat_map(|gateway| meta::list_at(gateway, &["spec", "servers"]));
             let opened: Vec<String> = servers.map(|server| hosts(server, &["hosts"])).collect();
-            Some(
-                Situation::HostMismatch
-                    .seen(format!("no VirtualService is for the host `{}`", authority(facts, asked)))
-                    .observed(format!(
-                        "hosts of VirtualService {}: {}",
-                        meta::key(route),
-                        hosts(route, &["spec", "hosts"])
-                    ))
-                    .observed(format!("hosts of Gateways: {}", opened.join("; ")))
-                    .then(format!("kubectl apply -f {}", file_of(route)), "puts the lab's own VirtualService back")
-                    .then("kubectl apply -f gateway.yaml", "puts the lab's own Gateway back"),
-            )
+            let failure = Situation::HostMismatch
+                .seen(format!("no VirtualService is for the host `{}`", authority(facts, asked)))
+                .observed(format!("hosts of VirtualService {}: {}", meta::key(route), hosts(route, &["spec", "hosts"])))
+                .observed(format!("hosts of Gateways: {}", opened.join("; ")));
+            let failure = wanted.put_back(failure, "VirtualService", meta::name(route), ROUTES_BACK);
+            let gateway = facts.gateways().next().map(meta::name).unwrap_or_default();
+            Some(wanted.put_back(failure, "Gateway", gateway, "puts the lab's own Gateway back"))
         }
         Outcome::NoRoute => {
             let mut failure = Situation::NoRuleMatches.seen("no rule matches the request");
@@ -119,7 +112,7 @@ fn unmatched(facts: &Facts, asked: &Asked, bound: &[&Value]) -> Option<Failure> 
                 let why = considered.mismatch.as_deref().unwrap_or("it matches");
                 failure = failure.observed(format!("{}: {why}", rule_name(&considered.source)));
             }
-            Some(failure.then(format!("kubectl apply -f {}", file_of(route)), "puts the lab's own VirtualService back"))
+            Some(wanted.put_back(failure, "VirtualService", meta::name(route), ROUTES_BACK))
         }
         _ => None,
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::cluster::{Api, ApiError};
+use crate::doctor::Failure;
 use crate::objects::{Gvk, meta};
 use crate::routing::{GatewayWorkload, MeshObjects};
 
@@ -65,6 +66,33 @@ pub struct Wanted {
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
 }
 
+impl Wanted {
+    /// The failure with the command that puts an object of the lab back: by the file of the manifest of that name, else by
+    /// the only file of that kind, else by the lab itself.
+    pub(super) fn put_back(&self, failure: Failure, kind: &str, name: &str, effect: &str) -> Failure {
+        match self.file_of(kind, name) {
+            Some(file) => failure.then(format!("kubectl apply -f {file}"), effect),
+            None if failure.next.iter().any(|next| next.command == "canary-lab up") => failure,
+            None => failure.then("canary-lab up", effect),
+        }
+    }
+
+    fn file_of(&self, kind: &str, name: &str) -> Option<&str> {
+        let mut of_kind = self.manifests.iter().filter(|(_, manifest)| manifest["kind"] == kind);
+        let named = of_kind.clone().find(|(_, manifest)| meta::name(manifest) == name);
+        let only = of_kind.next().filter(|_| of_kind.next().is_none());
+        named.or(only).map(|(file, _)| file.as_str())
+    }
+
+    /// The lab's first Deployment: its namespace, its name, and the container that serves.
+    pub(super) fn workload(&self) -> Option<(&str, &str, &str)> {
+        let (_, manifest) = self.manifests.iter().find(|(_, manifest)| manifest["kind"] == "Deployment")?;
+        let containers = meta::list_at(manifest, &["spec", "template", "spec", "containers"]);
+        let container = containers.first().and_then(|container| container["name"].as_str())?;
+        Some((meta::namespace(manifest).unwrap_or("default"), meta::name(manifest), container))
+    }
+}
+
 /// What was seen of a cluster.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
@@ -74,6 +102,8 @@ pub struct Facts {
     pub config_maps: Vec<Value>,
     /// Deployments.
     pub deployments: Vec<Value>,
+    /// ReplicaSets.
+    pub replica_sets: Vec<Value>,
     /// What routes are made of, of all namespaces; pods, services and endpoints included.
     pub mesh: MeshObjects,
     /// Logs of containers, the last lines, by `namespace/pod/container`.
@@ -205,6 +235,7 @@ pub async fn collect(api: &Api, ingress: IngressPlace, namespaces: &[String]) ->
         namespaces: plain(list("", "v1", "Namespace").await?),
         config_maps: plain(list("", "v1", "ConfigMap").await?),
         deployments: plain(list("apps", "v1", "Deployment").await?),
+        replica_sets: plain(list("apps", "v1", "ReplicaSet").await?),
         mesh: MeshObjects {
             gateways: list("networking.istio.io", "v1alpha3", "Gateway").await?,
             virtual_services: list("networking.istio.io", "v1alpha3", "VirtualService").await?,

@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::facts::{Asked, Facts, Reply, has_labels, shown, text_map};
+use super::facts::{Asked, Facts, Reply, Wanted, has_labels, shown, text_map};
 use crate::doctor::{Failure, Situation};
 use crate::objects::meta;
 use crate::routing::GatewayWorkload;
 
-pub(super) fn judge(facts: &Facts) -> Vec<Failure> {
+pub(super) fn judge(facts: &Facts, wanted: &Wanted) -> Vec<Failure> {
     let mut found = Vec::new();
     if !facts.with_tunnel {
         return found;
@@ -40,7 +40,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Failure> {
         return found;
     }
     if *reply == Reply::Refused {
-        found.push(closed(facts));
+        found.push(closed(facts, wanted));
     }
     found
 }
@@ -75,24 +75,24 @@ fn wrong_port(facts: &Facts, asked: &Asked) -> Option<Failure> {
 }
 
 /// The connection was refused: no Gateway opens the port for the gateway's pods.
-fn closed(facts: &Facts) -> Failure {
+fn closed(facts: &Facts, wanted: &Wanted) -> Failure {
     let workload = facts.gateway();
     let gateways: Vec<&Value> = facts.gateways().collect();
     let port = facts.ingress_port().unwrap_or(80);
     if gateways.is_empty() {
-        return Situation::GatewayMissing
+        let failure = Situation::GatewayMissing
             .seen("connections to the ingress are refused: there is no Gateway")
-            .observed(format!("nothing listens at port {port}; no Gateway object exists"))
-            .then("kubectl apply -f gateway.yaml", "opens the port");
+            .observed(format!("nothing listens at port {port}; no Gateway object exists"));
+        return wanted.put_back(failure, "Gateway", "", "opens the port");
     }
     let unselected: Vec<&&Value> = gateways.iter().filter(|gateway| !selects(gateway, &workload)).collect();
     if unselected.len() == gateways.len() {
         let gateway = gateways[0];
-        return Situation::GatewaySelector
+        let failure = Situation::GatewaySelector
             .seen(format!("Gateway {} is obeyed by no gateway pod", meta::key(gateway)))
             .observed(format!("its selector: {}", shown(&selector_of(gateway))))
-            .observed(format!("the gateway pods' labels: {}", shown(&workload.labels)))
-            .then("kubectl apply -f gateway.yaml", "puts the lab's own Gateway back");
+            .observed(format!("the gateway pods' labels: {}", shown(&workload.labels)));
+        return wanted.put_back(failure, "Gateway", meta::name(gateway), "puts the lab's own Gateway back");
     }
     let opened: Vec<String> = gateways
         .iter()
@@ -100,10 +100,10 @@ fn closed(facts: &Facts) -> Failure {
         .flat_map(|gateway| meta::list_at(gateway, &["spec", "servers"]))
         .map(|server| format!("{} {}", server["port"]["number"], server["port"]["protocol"].as_str().unwrap_or("?")))
         .collect();
-    Situation::GatewayPort
+    let failure = Situation::GatewayPort
         .seen("connections to the ingress are refused: no Gateway opens the port")
-        .observed(format!("opened by Gateways: {}", opened.join(", ")))
-        .then("kubectl apply -f gateway.yaml", "puts the lab's own Gateway back")
+        .observed(format!("opened by Gateways: {}", opened.join(", ")));
+    wanted.put_back(failure, "Gateway", meta::name(gateways[0]), "puts the lab's own Gateway back")
 }
 
 /// A Gateway's selector.

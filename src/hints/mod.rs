@@ -29,14 +29,22 @@ use crate::doctor::{Failure, Situation};
 /// second finding, and routes are not judged by their endpoints then.
 pub fn judge(facts: &Facts, wanted: &Wanted) -> Vec<Failure> {
     let mut found = objects::judge(facts, wanted);
-    if found.iter().any(|failure| failure.situation == Some(Situation::NamespaceMissing)) {
+    if is_without_namespace(&found) {
         return found;
     }
     found.extend(pods::judge(facts, wanted));
-    found.extend(ingress::judge(facts));
+    found.extend(ingress::judge(facts, wanted));
     found.extend(routes::judge(facts, wanted));
-    found.extend(answers::judge(facts, &found));
+    found.extend(answers::judge(facts, wanted, &found));
     without_repetition(found)
+}
+
+/// Whether the namespace is not there, or not for long: everything else follows from that.
+fn is_without_namespace(found: &[Failure]) -> bool {
+    let gone = |failure: &Failure| {
+        matches!(failure.situation, Some(Situation::NamespaceMissing | Situation::NamespaceTerminating))
+    };
+    found.iter().any(gone)
 }
 
 /// Each situation once, and an object that is only missing or altered not beside what this leads to.
@@ -49,6 +57,16 @@ fn without_repetition(found: Vec<Failure>) -> Vec<Failure> {
         }
     }
     let unspecific = |failure: &Failure| matches!(failure.situation, Some(Situation::NotApplied | Situation::Altered));
+    // What a precise finding says to apply needs not be said a second time.
+    let said: Vec<String> = kept
+        .iter()
+        .filter(|failure| !unspecific(failure))
+        .flat_map(|failure| failure.next.iter().map(|next| next.command.clone()))
+        .collect();
+    kept.retain(|failure| {
+        failure.situation != Some(Situation::NotApplied)
+            || !failure.next.iter().any(|next| said.contains(&next.command))
+    });
     // A precise finding comes before "differs from the manifest", which stays for whoever reads on.
     kept.sort_by_key(unspecific);
     kept

@@ -9,7 +9,7 @@ use crate::objects::{Gvk, meta};
 pub(super) fn judge(facts: &Facts, wanted: &Wanted) -> Vec<Failure> {
     let mut found = namespaces(facts, wanted);
     found.extend(facts.refused_files.iter().map(|(file, words)| refused(file, words)));
-    if found.iter().any(|failure| failure.situation == Some(Situation::NamespaceMissing)) {
+    if super::is_without_namespace(&found) {
         return found;
     }
     for (file, manifest) in &wanted.manifests {
@@ -41,7 +41,8 @@ fn namespaces(facts: &Facts, wanted: &Wanted) -> Vec<Failure> {
             continue;
         };
         if meta::is_terminating(namespace) {
-            found.push(Situation::NamespaceTerminating.seen(format!("Namespace {name} is being deleted")));
+            found.push(terminating(namespace));
+            continue;
         }
         for (key, value) in labels {
             let has = meta::label(namespace, key);
@@ -62,6 +63,21 @@ fn namespaces(facts: &Facts, wanted: &Wanted) -> Vec<Failure> {
         }
     }
     found
+}
+
+/// A namespace on its way out, with what the server says is still in it.
+fn terminating(namespace: &Value) -> Failure {
+    let name = meta::name(namespace);
+    let mut failure = Situation::NamespaceTerminating.seen(format!("Namespace {name} is being deleted"));
+    for condition in meta::list_at(namespace, &["status", "conditions"]) {
+        let remains = condition["type"].as_str().is_some_and(|kind| kind.ends_with("Remaining"));
+        if let Some(message) = condition["message"].as_str().filter(|_| remains && condition["status"] == "True") {
+            failure = failure.observed(message.to_owned());
+        }
+    }
+    failure
+        .then(format!("kubectl get ns {name} -o yaml"), "shows in its conditions what it waits for")
+        .then("canary-lab up", "makes it anew as soon as it has gone")
 }
 
 fn refused(file: &str, words: &str) -> Failure {

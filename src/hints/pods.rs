@@ -8,6 +8,8 @@ use crate::objects::meta;
 
 /// The label by which a namespace asks for sidecars.
 const INJECTION: &str = "istio-injection";
+/// The number of a ReplicaSet among those of its Deployment; it grows when an earlier template is taken up again.
+const REVISION: &str = "deployment.kubernetes.io/revision";
 /// What TensorFlow Serving says when the folder that it watches holds no version.
 const NO_VERSIONS: [&str; 2] = ["No versions of servable", "Could not find base path"];
 /// Words by which it reports damaged files.
@@ -31,19 +33,33 @@ pub(super) fn judge(facts: &Facts, wanted: &Wanted) -> Vec<Failure> {
             );
         }
         let selector = text_map(meta::at(deployment, &["spec", "selector", "matchLabels"]));
-        let mut pods: Vec<&Value> = facts
+        let pods = facts
             .pods()
-            .filter(|pod| meta::namespace(pod) == namespace && !selector.is_empty() && has_labels(pod, &selector))
-            .collect();
-        // The newest first: in a rollout that is stuck the new pod is the one that tells why.
-        pods.sort_by_key(|pod| std::cmp::Reverse(meta::creation_time(pod)));
-        if let Some(failure) = pods.iter().find_map(|pod| pod_failure(facts, deployment, pod, file)) {
+            .filter(|pod| meta::namespace(pod) == namespace && !selector.is_empty() && has_labels(pod, &selector));
+        let pods = of_newest_template(facts, pods.collect());
+        if let Some(failure) = pods.iter().find_map(|pod| pod_failure(facts, wanted, deployment, pod, file)) {
             found.push(failure);
         } else if let Some(failure) = pods.iter().find_map(|pod| sidecar(facts, pod)) {
             found.push(failure);
         }
     }
     found
+}
+
+/// The pods that were made by the Deployment as it is now, or was last while it could make any; the newest first.
+///
+/// A rollout that is stuck keeps pods of the template before, and what ails them is an earlier mistake, mended or not:
+/// the new pods tell what is wrong now.
+fn of_newest_template<'a>(facts: &Facts, mut pods: Vec<&'a Value>) -> Vec<&'a Value> {
+    let revision = |pod: &Value| {
+        let owner = meta::controller_of(pod)?;
+        let set = facts.replica_sets.iter().find(|set| meta::uid(set) == owner["uid"].as_str().unwrap_or_default())?;
+        meta::annotation(set, REVISION)?.parse::<u64>().ok()
+    };
+    let newest = pods.iter().filter_map(|pod| revision(pod)).max();
+    pods.retain(|pod| revision(pod) == newest);
+    pods.sort_by_key(|pod| std::cmp::Reverse(meta::creation_time(pod)));
+    pods
 }
 
 /// A pod without a sidecar in a namespace that asks for one.
@@ -64,7 +80,7 @@ fn sidecar(facts: &Facts, pod: &Value) -> Option<Failure> {
     )
 }
 
-fn pod_failure(facts: &Facts, deployment: &Value, pod: &Value, file: &str) -> Option<Failure> {
+fn pod_failure(facts: &Facts, wanted: &Wanted, deployment: &Value, pod: &Value, file: &str) -> Option<Failure> {
     let place = meta::key(pod);
     let namespace = meta::namespace(pod).unwrap_or_default();
     for status in meta::list_at(pod, &["status", "containerStatuses"]) {
@@ -73,7 +89,7 @@ fn pod_failure(facts: &Facts, deployment: &Value, pod: &Value, file: &str) -> Op
         let message = waiting["message"].as_str().unwrap_or_default();
         let subject = format!("Pod {place}, container {container}");
         match waiting["reason"].as_str().unwrap_or_default() {
-            "CreateContainerConfigError" => return Some(config_missing(&subject, message, namespace)),
+            "CreateContainerConfigError" => return Some(config_missing(wanted, &subject, message, namespace)),
             "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
                 let image = spec_of(pod, container).and_then(|spec| spec["image"].as_str()).unwrap_or("?");
                 return Some(
@@ -87,7 +103,7 @@ fn pod_failure(facts: &Facts, deployment: &Value, pod: &Value, file: &str) -> Op
         }
         let log = facts.logs.get(&format!("{place}/{container}")).map(String::as_str).unwrap_or_default();
         if !is_serving(log, status) {
-            let found = key_missing(facts, pod, container).or_else(|| by_log(&subject, pod, container, log));
+            let found = key_missing(facts, wanted, pod, container).or_else(|| by_log(&subject, pod, container, log));
             if found.is_some() {
                 return found;
             }
@@ -111,13 +127,12 @@ fn pod_failure(facts: &Facts, deployment: &Value, pod: &Value, file: &str) -> Op
     unschedulable(pod, deployment)
 }
 
-fn config_missing(subject: &str, message: &str, namespace: &str) -> Failure {
+fn config_missing(wanted: &Wanted, subject: &str, message: &str, namespace: &str) -> Failure {
     let name = message.split('"').nth(1).unwrap_or_default();
     let failure =
         Situation::ConfigMapMissing.seen(format!("{subject} waits for its configuration")).observed(message.to_owned());
-    let name = name.trim_end_matches("-configs");
-    failure
-        .then(format!("kubectl apply -f configmap-{name}.yaml"), "makes the ConfigMap; the pod goes on by itself")
+    wanted
+        .put_back(failure, "ConfigMap", name, "makes the ConfigMap; the pod goes on by itself")
         .then(format!("kubectl get configmaps -n {namespace}"), "lists the ones that exist")
 }
 
@@ -135,7 +150,7 @@ fn arguments_with_variables(pod: &Value, container: &str) -> Vec<(String, String
 }
 
 /// A variable of the arguments that no ConfigMap of the container provides.
-fn key_missing(facts: &Facts, pod: &Value, container: &str) -> Option<Failure> {
+fn key_missing(facts: &Facts, wanted: &Wanted, pod: &Value, container: &str) -> Option<Failure> {
     let namespace = meta::namespace(pod);
     let spec = spec_of(pod, container);
     let sources: Vec<&str> = spec
@@ -165,9 +180,9 @@ fn key_missing(facts: &Facts, pod: &Value, container: &str) -> Option<Failure> {
         let keys: Vec<String> = data(name).into_keys().collect();
         failure = failure.observed(format!("ConfigMap {name} has {}", keys.join(", ")));
     }
-    let name = sources.first().map_or("", |name| name.trim_end_matches("-configs"));
+    let name = sources.first().copied().unwrap_or_default();
     let deployment = meta::name(pod).rsplitn(3, '-').last().unwrap_or_default();
-    Some(failure.then(format!("kubectl apply -f configmap-{name}.yaml"), "puts the lab's ConfigMap back").then(
+    Some(wanted.put_back(failure, "ConfigMap", name, "puts the lab's ConfigMap back").then(
         format!("kubectl rollout restart deployment {deployment} -n {}", namespace.unwrap_or_default()),
         "makes new pods, which read it",
     ))

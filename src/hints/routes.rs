@@ -4,11 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::bindings::{self, ROUTES_BACK};
 use super::facts::{Facts, Wanted, has_labels, shown, text_map};
+use super::rules;
 use super::words::nearest;
-use super::{bindings, rules};
 use crate::doctor::{Failure, Situation};
 use crate::objects::meta;
+
+/// What applying the lab's Service again does.
+const SERVICE_BACK: &str = "puts the lab's own Service back";
+/// What applying the lab's DestinationRule again does.
+const SUBSETS_BACK: &str = "puts the lab's own DestinationRule back";
 
 /// One destination of one rule.
 struct Destination<'a> {
@@ -26,10 +32,10 @@ pub(super) fn judge(facts: &Facts, wanted: &Wanted) -> Vec<Failure> {
     if !facts.with_requests {
         return Vec::new();
     }
-    let mut found = bindings::judge(facts);
+    let mut found = bindings::judge(facts, wanted);
     found.extend(rules::judge(facts, wanted));
     for destination in facts.virtual_services().flat_map(destinations) {
-        found.extend(arrival(facts, &destination));
+        found.extend(arrival(facts, wanted, &destination));
     }
     found
 }
@@ -65,29 +71,25 @@ fn is_host_of(host: &str, namespace: &str, service: &Value) -> bool {
 }
 
 /// What keeps a destination's requests from arriving.
-fn arrival(facts: &Facts, destination: &Destination<'_>) -> Vec<Failure> {
+fn arrival(facts: &Facts, wanted: &Wanted, destination: &Destination<'_>) -> Vec<Failure> {
     let namespace = meta::namespace(destination.route).unwrap_or_default();
     let place = format!("VirtualService {}", meta::key(destination.route));
     let rule = destination.rule + 1;
     let Some(service) = service_of(facts, destination.host, namespace) else {
-        return vec![host_unknown(facts, destination, &place)];
+        return vec![host_unknown(facts, wanted, destination, &place)];
     };
     let mut found = Vec::new();
     let ports = meta::list_at(service, &["spec", "ports"]);
     let numbers: Vec<u64> = ports.iter().filter_map(|port| port["port"].as_u64()).collect();
-    let apply_again =
-        (format!("kubectl apply -f {}", file_of(destination.route)), "puts the lab's own VirtualService back");
     match destination.port {
         Some(port) if !numbers.contains(&port) => {
             let listed: Vec<String> = numbers.iter().map(u64::to_string).collect();
-            found.push(
-                Situation::ServicePort
-                    .seen(format!("{place} sends to port {port}, which Service {} does not have", meta::key(service)))
-                    .observed(format!("rule {rule}: {}:{port}", destination.host))
-                    .observed(format!("Service {} has ports {}", meta::key(service), listed.join(", ")))
-                    .then(apply_again.0.clone(), apply_again.1)
-                    .then("kubectl apply -f service.yaml", "puts the lab's own Service back"),
-            );
+            let failure = Situation::ServicePort
+                .seen(format!("{place} sends to port {port}, which Service {} does not have", meta::key(service)))
+                .observed(format!("rule {rule}: {}:{port}", destination.host))
+                .observed(format!("Service {} has ports {}", meta::key(service), listed.join(", ")));
+            let failure = wanted.put_back(failure, "VirtualService", meta::name(destination.route), ROUTES_BACK);
+            found.push(wanted.put_back(failure, "Service", meta::name(service), SERVICE_BACK));
             return found;
         }
         _ => {}
@@ -98,19 +100,17 @@ fn arrival(facts: &Facts, destination: &Destination<'_>) -> Vec<Failure> {
         .filter(|pod| meta::namespace(pod) == meta::namespace(service) && has_labels(pod, &selector))
         .collect();
     if !selector.is_empty() && own.is_empty() && has_any_pod(facts, service) {
-        found.push(
-            Situation::ServiceSelector
-                .seen(format!("Service {} selects no pod", meta::key(service)))
-                .observed(format!("its selector: {}", shown(&selector)))
-                .observed(format!("labels of pods there: {}", pod_labels(facts, service)))
-                .then("kubectl apply -f service.yaml", "puts the lab's own Service back"),
-        );
+        let failure = Situation::ServiceSelector
+            .seen(format!("Service {} selects no pod", meta::key(service)))
+            .observed(format!("its selector: {}", shown(&selector)))
+            .observed(format!("labels of pods there: {}", pod_labels(facts, service)));
+        found.push(wanted.put_back(failure, "Service", meta::name(service), SERVICE_BACK));
         return found;
     }
-    found.extend(target_port(destination, service, &own));
+    found.extend(target_port(wanted, destination, service, &own));
     match destination.subset {
-        Some(subset) => found.extend(subset_failure(facts, destination, service, subset, &own)),
-        None => found.extend(no_subsets(destination, service, &own)),
+        Some(subset) => found.extend(subset_failure(facts, wanted, destination, service, subset, &own)),
+        None => found.extend(no_subsets(wanted, destination, service, &own)),
     }
     found
 }
@@ -132,7 +132,7 @@ fn pod_labels(facts: &Facts, service: &Value) -> String {
     labels.into_iter().collect::<Vec<_>>().join("; ")
 }
 
-fn host_unknown(facts: &Facts, destination: &Destination<'_>, place: &str) -> Failure {
+fn host_unknown(facts: &Facts, wanted: &Wanted, destination: &Destination<'_>, place: &str) -> Failure {
     let namespace = meta::namespace(destination.route).unwrap_or_default();
     let here: Vec<&str> =
         facts.services().filter(|service| meta::namespace(service) == Some(namespace)).map(meta::name).collect();
@@ -142,23 +142,22 @@ fn host_unknown(facts: &Facts, destination: &Destination<'_>, place: &str) -> Fa
     let listed = if here.is_empty() { "none".to_owned() } else { here.join(", ") };
     let observed = format!("Services in {namespace}: {listed}");
     if let Some(near) = near.filter(|near| *near != destination.host) {
-        return Situation::HostMisspelt.seen(seen).observed(observed).observed(format!("did you mean `{near}`?")).then(
-            format!("kubectl apply -f {}", file_of(destination.route)),
-            "puts the lab's own VirtualService back",
-        );
+        let failure = Situation::HostMisspelt.seen(seen).observed(observed).observed(format!("did you mean `{near}`?"));
+        return wanted.put_back(failure, "VirtualService", meta::name(destination.route), ROUTES_BACK);
     }
     if let Some(other) = elsewhere {
-        return Situation::HostMisspelt
+        let failure = Situation::HostMisspelt
             .seen(seen)
             .observed(observed)
-            .observed(format!("Service {} is in another namespace", meta::key(other)))
-            .then("kubectl apply -f service.yaml", "makes the Service where it belongs");
+            .observed(format!("Service {} is in another namespace", meta::key(other)));
+        return wanted.put_back(failure, "Service", destination.host, "makes the Service where it belongs");
     }
-    Situation::ServiceMissing.seen(seen).observed(observed).then("kubectl apply -f service.yaml", "makes the Service")
+    let failure = Situation::ServiceMissing.seen(seen).observed(observed);
+    wanted.put_back(failure, "Service", destination.host, "makes the Service")
 }
 
 /// The Service forwards to a port that no container of its pods declares.
-fn target_port(destination: &Destination<'_>, service: &Value, pods: &[&Value]) -> Option<Failure> {
+fn target_port(wanted: &Wanted, destination: &Destination<'_>, service: &Value, pods: &[&Value]) -> Option<Failure> {
     let ports = meta::list_at(service, &["spec", "ports"]);
     let port = ports.iter().find(|port| destination.port.is_none_or(|wanted| port["port"] == wanted))?;
     let target = &port["targetPort"];
@@ -181,16 +180,15 @@ fn target_port(destination: &Destination<'_>, service: &Value, pods: &[&Value]) 
     }
     let listed: Vec<String> = declared.keys().map(u64::to_string).collect();
     let target = target.as_str().map_or_else(|| target.to_string(), str::to_owned);
-    Some(
-        Situation::TargetPort
-            .seen(format!("Service {} sends to port {target} of its pods", meta::key(service)))
-            .observed(format!("the pods' program declares {}", listed.join(", ")))
-            .then("kubectl apply -f service.yaml", "puts the lab's own Service back"),
-    )
+    let failure = Situation::TargetPort
+        .seen(format!("Service {} sends to port {target} of its pods", meta::key(service)))
+        .observed(format!("the pods' program declares {}", listed.join(", ")));
+    Some(wanted.put_back(failure, "Service", meta::name(service), SERVICE_BACK))
 }
 
 fn subset_failure(
     facts: &Facts,
+    wanted: &Wanted,
     destination: &Destination<'_>,
     service: &Value,
     subset: &str,
@@ -206,21 +204,23 @@ fn subset_failure(
     let routes = format!("{place} routes to subset `{subset}` (rule {rule})");
     if rules.is_empty() {
         let near = facts.destination_rules().find(|object| meta::namespace(object) == meta::namespace(service));
-        return Some(match near {
-            Some(other) => Situation::DestinationRuleHost
+        let (failure, effect) = if let Some(other) = near {
+            let failure = Situation::DestinationRuleHost
                 .seen(format!("no DestinationRule is for {}", destination.host))
                 .observed(routes)
                 .observed(format!(
                     "DestinationRule {} is for host `{}`",
                     meta::key(other),
                     other["spec"]["host"].as_str().unwrap_or_default()
-                ))
-                .then("kubectl apply -f destinationrule.yaml", "puts the lab's own DestinationRule back"),
-            None => Situation::DestinationRuleMissing
+                ));
+            (failure, SUBSETS_BACK)
+        } else {
+            let failure = Situation::DestinationRuleMissing
                 .seen(format!("no DestinationRule defines the subsets of {}", destination.host))
-                .observed(routes)
-                .then("kubectl apply -f destinationrule.yaml", "defines them"),
-        });
+                .observed(routes);
+            (failure, "defines them")
+        };
+        return Some(wanted.put_back(failure, "DestinationRule", near.map(meta::name).unwrap_or_default(), effect));
     }
     let subsets: Vec<&Value> = rules.iter().flat_map(|object| meta::list_at(object, &["spec", "subsets"])).collect();
     let Some(defined) = subsets.iter().find(|defined| defined["name"] == subset) else {
@@ -243,48 +243,25 @@ fn subset_failure(
     if destination.weight == Some(0) || pods.iter().any(|pod| has_labels(pod, &labels)) {
         return None;
     }
-    Some(
-        Situation::SubsetWithoutPods
-            .seen(format!("subset `{subset}` has no pod"))
-            .observed(format!("its labels: {}", shown(&labels)))
-            .observed(format!("labels of pods there: {}", pod_labels(facts, service)))
-            .then("kubectl apply -f destinationrule.yaml", "puts the lab's own DestinationRule back")
-            .then("kubectl get pods --show-labels -A", "shows the pods' labels"),
-    )
+    let failure = Situation::SubsetWithoutPods
+        .seen(format!("subset `{subset}` has no pod"))
+        .observed(format!("its labels: {}", shown(&labels)))
+        .observed(format!("labels of pods there: {}", pod_labels(facts, service)));
+    let failure = wanted.put_back(failure, "DestinationRule", meta::name(rules[0]), SUBSETS_BACK);
+    Some(failure.then("kubectl get pods --show-labels -A", "shows the pods' labels"))
 }
 
 /// A route to the whole Service while it has pods of several versions.
-fn no_subsets(destination: &Destination<'_>, service: &Value, pods: &[&Value]) -> Option<Failure> {
+fn no_subsets(wanted: &Wanted, destination: &Destination<'_>, service: &Value, pods: &[&Value]) -> Option<Failure> {
     let versions: BTreeSet<&str> = pods.iter().filter_map(|pod| meta::label(pod, "version")).collect();
     if versions.len() < 2 {
         return None;
     }
     let versions: Vec<&str> = versions.into_iter().collect();
-    Some(
-        Situation::NoSubsets
-            .seen(format!(
-                "VirtualService {} sends to all of Service {}",
-                meta::key(destination.route),
-                meta::key(service)
-            ))
-            .observed(format!("versions behind the Service: {}", versions.join(", ")))
-            .then("kubectl apply -f destinationrule.yaml", "names the versions as subsets")
-            .then("kubectl apply -f virtualservice-weight-100.yaml", "sends to one of them"),
-    )
-}
-
-/// The file of the lab that a VirtualService most likely came from.
-pub(super) fn file_of(route: &Value) -> &'static str {
-    let text = route["spec"].to_string();
-    if text.contains("\"headers\"") {
-        "virtualservice-focused-routing.yaml"
-    } else if text.contains("subset") {
-        if destinations(route).iter().any(|destination| destination.weight == Some(100)) {
-            "virtualservice-weight-100.yaml"
-        } else {
-            "virtualservice-weight-70.yaml"
-        }
-    } else {
-        "virtual-service.yaml"
-    }
+    let route = meta::name(destination.route);
+    let failure = Situation::NoSubsets
+        .seen(format!("VirtualService {} sends to all of Service {}", meta::key(destination.route), meta::key(service)))
+        .observed(format!("versions behind the Service: {}", versions.join(", ")));
+    let failure = wanted.put_back(failure, "DestinationRule", "", "names the versions as subsets");
+    Some(wanted.put_back(failure, "VirtualService", route, "sends to subsets"))
 }

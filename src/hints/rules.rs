@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::bindings::ROUTES_BACK;
 use super::facts::{Asked, Facts, Wanted};
-use super::routes::file_of;
 use super::words::close;
 use crate::doctor::{Failure, Situation};
 use crate::objects::meta;
@@ -13,8 +13,8 @@ use crate::objects::meta;
 pub(super) fn judge(facts: &Facts, wanted: &Wanted) -> Vec<Failure> {
     let mut found = leftovers(facts, wanted);
     for route in facts.virtual_services() {
-        found.extend(shadowed(route));
-        found.extend(faults(route));
+        found.extend(shadowed(route, wanted));
+        found.extend(faults(route, wanted));
     }
     if let Some((asked, _)) = &facts.asked {
         found.extend(headers(facts, asked));
@@ -23,7 +23,7 @@ pub(super) fn judge(facts: &Facts, wanted: &Wanted) -> Vec<Failure> {
 }
 
 /// Rules below one without a condition.
-fn shadowed(route: &Value) -> Option<Failure> {
+fn shadowed(route: &Value, wanted: &Wanted) -> Option<Failure> {
     let rules = meta::list_at(route, &["spec", "http"]);
     let catches_all = |rule: &Value| {
         let entries = meta::list_at(rule, &["match"]);
@@ -35,30 +35,23 @@ fn shadowed(route: &Value) -> Option<Failure> {
     };
     let first = rules.iter().position(catches_all)?;
     let below = rules.iter().skip(first + 1).position(|rule| !meta::list_at(rule, &["match"]).is_empty())?;
-    Some(
-        Situation::RuleShadowed
-            .seen(format!("rule {} of VirtualService {} is never reached", first + below + 2, meta::key(route)))
-            .observed(format!("rule {} takes every request", first + 1))
-            .then(
-                format!("kubectl apply -f {}", file_of(route)),
-                "puts the lab's own VirtualService back, the condition first",
-            ),
-    )
+    let failure = Situation::RuleShadowed
+        .seen(format!("rule {} of VirtualService {} is never reached", first + below + 2, meta::key(route)))
+        .observed(format!("rule {} takes every request", first + 1));
+    Some(wanted.put_back(failure, "VirtualService", meta::name(route), ROUTES_BACK))
 }
 
-fn faults(route: &Value) -> Option<Failure> {
+fn faults(route: &Value, wanted: &Wanted) -> Option<Failure> {
     let rules = meta::list_at(route, &["spec", "http"]);
     let (index, abort) = rules.iter().enumerate().find_map(|(index, rule)| {
         let abort =
             rule.pointer("/fault/abort").filter(|abort| abort["percentage"]["value"].as_f64().unwrap_or(0.0) > 0.0)?;
         Some((index, abort))
     })?;
-    Some(
-        Situation::FaultInjected
-            .seen(format!("rule {} of VirtualService {} injects faults", index + 1, meta::key(route)))
-            .observed(format!("status {} for {} % of the requests", abort["httpStatus"], abort["percentage"]["value"]))
-            .then(format!("kubectl apply -f {}", file_of(route)), "puts the lab's own VirtualService back"),
-    )
+    let failure = Situation::FaultInjected
+        .seen(format!("rule {} of VirtualService {} injects faults", index + 1, meta::key(route)))
+        .observed(format!("status {} for {} % of the requests", abort["httpStatus"], abort["percentage"]["value"]));
+    Some(wanted.put_back(failure, "VirtualService", meta::name(route), ROUTES_BACK))
 }
 
 /// A VirtualService of another name with the same hosts and gateways, older than the lab's.

@@ -180,6 +180,54 @@ fn a_pod_tells_by_status_and_log() {
 }
 
 #[test]
+fn the_pods_of_the_newest_template_are_judged() {
+    let manifest = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "image-classifier-resnet50", "namespace": "tf-serving"}});
+    let wanted =
+        Wanted { manifests: vec![("deployment-resnet50.yaml".into(), manifest.clone())], namespaces: BTreeMap::new() };
+    let of = |set: &str, created: &str, reason: Option<&str>| {
+        let mut pod = pod("resnet50");
+        pod["metadata"]["name"] = set.into();
+        pod["metadata"]["creationTimestamp"] = created.into();
+        pod["metadata"]["ownerReferences"] = json!([{"kind": "ReplicaSet", "uid": set, "controller": true}]);
+        let state = reason.map_or(json!({"running": {}}), |reason| json!({"waiting": {"reason": reason}}));
+        pod["status"]["containerStatuses"] = json!([{"name": "tf-serving", "restartCount": 0, "state": state}]);
+        Arc::new(pod)
+    };
+    let judged = |first: Option<&str>, second: Option<&str>, revisions: [&str; 2]| {
+        let mut facts = sound();
+        let mut deployment = manifest.clone();
+        deployment["spec"] = json!({"replicas": 1, "selector": {"matchLabels": {"version": "resnet50"}}});
+        facts.deployments = vec![deployment];
+        let set = |uid: &str, revision: &str| json!({"metadata": {"uid": uid, "annotations": {"deployment.kubernetes.io/revision": revision}}});
+        facts.replica_sets = vec![set("a", revisions[0]), set("b", revisions[1])];
+        facts.mesh.pods.push(of("a", "2026-01-01T00:00:01Z", first));
+        facts.mesh.pods.push(of("b", "2026-01-01T00:00:02Z", second));
+        // Only the two: the sound lab's pod of this version has no ReplicaSet.
+        facts.mesh.pods.remove(0);
+        situations(&judge(&facts, &wanted))
+    };
+    let (image, configuration) = (Some("ImagePullBackOff"), Some("CreateContainerConfigError"));
+    assert_eq!(judged(image, configuration, ["1", "2"]), [Situation::ConfigMapMissing]);
+    assert_eq!(judged(image, configuration, ["10", "9"]), [Situation::ImageMisspelt], "taken up again");
+    assert_eq!(judged(image, None, ["1", "2"]), [], "mended: what is left of the mistake is no hint");
+}
+
+#[test]
+fn hints_name_the_files_of_the_lab_at_hand() {
+    let rule = json!({"apiVersion": "networking.istio.io/v1alpha3", "kind": "DestinationRule", "metadata": {"name": "image-classifier", "namespace": "tf-serving"}});
+    let commands = |manifests: Vec<(String, Value)>| {
+        let mut facts = sound();
+        facts.mesh.destination_rules.clear();
+        let found = judge(&facts, &Wanted { manifests, namespaces: BTreeMap::new() });
+        let missing =
+            found.iter().find(|failure| failure.situation == Some(Situation::DestinationRuleMissing)).unwrap();
+        missing.next.iter().map(|next| next.command.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(commands(vec![("versions.yaml".into(), rule)]), ["kubectl apply -f versions.yaml"]);
+    assert_eq!(commands(vec![]), ["canary-lab up"]);
+}
+
+#[test]
 fn a_request_is_walked_through_the_rules() {
     let header = json!([{"headers": {"user-group": {"exact": "canary"}}}]);
     let mut facts = sound();

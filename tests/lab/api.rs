@@ -82,7 +82,7 @@ fn named<'a>(resource: &str, namespace: &'a str, name: &'a str) -> Named<'a> {
 fn plain(object: &Value) -> Value {
     let mut object = object.clone();
     let metadata = object["metadata"].as_object_mut().unwrap();
-    metadata.retain(|key, _| ["name", "labels", "annotations"].contains(&key.as_str()));
+    metadata.retain(|key, _| ["name", "labels", "annotations", "finalizers"].contains(&key.as_str()));
     object.as_object_mut().unwrap().remove("status");
     object
 }

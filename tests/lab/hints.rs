@@ -6,14 +6,22 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::api::Cluster;
-use super::bench::{Bench, eventually};
+use super::bench::{Bench, eventually, finish};
 
 /// The lab's namespace.
 const NAMESPACE: &str = "tf-serving";
 
 /// What `explain` finds with these flags, by situation, with everything it says.
 fn findings(bench: &Bench, flags: &[&str]) -> (Vec<String>, Value) {
-    let told = bench.json(&[&["explain"], flags].concat());
+    findings_with(bench, flags, &[])
+}
+
+/// The same, with variables in the environment.
+fn findings_with(bench: &Bench, flags: &[&str], variables: &[(&str, &str)]) -> (Vec<String>, Value) {
+    let mut command = bench.tiny_command(&[&["--output", "json", "explain"], flags].concat());
+    command.envs(variables.iter().copied());
+    let ended = finish(command);
+    let told: Value = serde_json::from_str(&ended.out).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
     let found = told["findings"].as_array().unwrap();
     (found.iter().map(|found| found["situation"].as_str().unwrap_or("?").to_owned()).collect(), told)
 }
@@ -23,16 +31,13 @@ fn expect(bench: &Bench, situation: &str, flags: &[&str], words: &[&str]) {
     let begun = Instant::now();
     let last = loop {
         let (found, told) = findings(bench, flags);
-        if found.iter().any(|known| known == situation) {
+        let text = told["findings"].to_string();
+        if found.iter().any(|known| known == situation) && words.iter().all(|word| text.contains(word)) {
             break told;
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "{situation}: not within 30s, only {told:#}");
+        assert!(begun.elapsed() < Duration::from_secs(30), "{situation} {words:?}: not within 30s, only {told:#}");
         std::thread::sleep(Duration::from_millis(50));
     };
-    let text = last["findings"].to_string();
-    for word in words {
-        assert!(text.contains(word), "{situation}: no {word:?} in {last:#}");
-    }
     let finding = last["findings"].as_array().unwrap().iter().find(|found| found["situation"] == situation).unwrap();
     assert!(!finding["next"].as_array().unwrap().is_empty(), "{situation}: {finding:#}");
 }
@@ -63,6 +68,15 @@ fn mistakes_on_the_way_in_are_recognised() {
     assert_eq!(bench.tiny(&["up", "--until", "tunnel"]).code, 0);
     expect(&bench, "wrong-port", &["--port", "8501"], &["inside the cluster", "takes HTTP at port"]);
     expect(&bench, "wrong-port", &["--port", "443"], &["`https`"]);
+    let proxy = ("http_proxy", "http://proxy.example:3128");
+    let (found, told) = findings_with(&bench, &[], &[proxy]);
+    assert_eq!(found, ["proxy-in-the-way"], "{told:#}");
+    assert!(told["findings"].to_string().contains("NO_PROXY does not name 127."), "{told:#}");
+    // The advice is what helps: with what `env` exports nothing is in the way.
+    let exported = bench.tiny(&["env"]).out;
+    let spared = exported.lines().find_map(|line| line.strip_prefix("export NO_PROXY=")).unwrap().trim_matches('\'');
+    let (found, told) = findings_with(&bench, &[], &[proxy, ("NO_PROXY", spared)]);
+    assert!(found.is_empty(), "{told:#}");
 
     cluster.delete("gateways", NAMESPACE, "image-classifier-gateway");
     expect(&bench, "gateway-missing", &[], &["refused", "gateway.yaml"]);
@@ -219,11 +233,22 @@ fn mistakes_with_pods_and_namespaces_are_recognised() {
     put_back();
     deploy("/spec/template/spec/containers/0/image", json!("tensorflow/servng:2.5.1"));
     expect(&bench, "image-misspelt", &[], &["tensorflow/servng:2.5.1"]);
-    put_back();
+    // The next mistake, before the pod of this one has gone: the newer is told.
     let nowhere = bench.directory().join("empty");
     std::fs::create_dir(&nowhere).unwrap();
     deploy("/spec/template/spec/volumes/0/hostPath/path", json!(nowhere));
     expect(&bench, "hostpath-empty", &[], &[nowhere.to_str().unwrap()]);
+    assert!(!findings(&bench, &[]).0.contains(&"image-misspelt".to_owned()));
+    put_back();
+    deploy("/spec/template/spec/containers/0/resources", json!({"requests": {"cpu": "1k", "memory": "1Ei"}}));
+    let words = ["0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory", "cpu=1k,memory=1Ei"];
+    expect(&bench, "unschedulable", &[], &words);
+    put_back();
+    // The pod runs and is ready, and its program listens at another port than everybody says.
+    let mut arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"].clone();
+    arguments.as_array_mut().unwrap().push(json!("--rest_api_port=8502"));
+    deploy("/spec/template/spec/containers/0/args", arguments);
+    expect(&bench, "not-serving", &[], &["upstream connect error", "Exporting HTTP/REST API at:", ":8502"]);
     put_back();
 
     cluster.delete("configmaps", NAMESPACE, "resnet50-configs");
@@ -263,7 +288,15 @@ fn mistakes_with_pods_and_namespaces_are_recognised() {
         found
     });
     expect(&bench, "label-after-pods", &[], &["rollout restart"]);
+    // Something in the namespace that nobody finishes keeps it from going.
+    let kept = json!({"metadata": {"name": "kept", "finalizers": ["example.com/nobody"]}});
+    cluster.create("configmaps", NAMESPACE, &kept);
     cluster.delete("namespaces", "", NAMESPACE);
+    expect(&bench, "namespace-terminating", &[], &["kubectl get ns tf-serving -o yaml"]);
+    expect(&bench, "namespace-terminating", &[], &["example.com/nobody"]);
+    let (found, told) = findings(&bench, &[]);
+    assert_eq!(found, ["namespace-terminating"], "{told:#}");
+    cluster.patch("configmaps", NAMESPACE, "kept", &json!({"metadata": {"finalizers": null}}));
     eventually("the namespace goes", Duration::from_secs(40), || cluster.is_gone("namespaces", "", NAMESPACE));
     expect(&bench, "namespace-missing", &[], &["kubectl create ns tf-serving"]);
 }
