@@ -14,7 +14,8 @@ use crate::ui::{Mark, home_relative};
 #[command(after_help = "\
 What others have made in the lab's own cluster goes with it, but a copy is kept in the home (not with `--force`). With
 `--keep-cluster` such objects stay, and so do ones of the lab that somebody has changed since, unless `--force`. After a
-failure a bundle of what explains it is made before anything goes (`canary-lab diagnose` makes one at any time).
+failure a bundle of what explains it is made before anything goes (`canary-lab diagnose` makes one at any time); it
+stays even with `--purge`, and goes with the next `--purge`, when there is no failed lab any more.
 
 Examples:
   canary-lab down --dry-run        lists what would go
@@ -67,7 +68,12 @@ fn take_down(args: &Args, context: &mut Context, farewell: &str) -> Result<(), F
     let (provider, _) = provider(&ClusterChoice::Auto, &home, context)?;
     let mut state = load_for_teardown(&home, context)?;
     let lab = context.lab()?;
+    if state.lab.is_empty() {
+        // Without the cluster going, too, the next command finds the state that this one leaves.
+        state.lab.clone_from(&lab.spec.name);
+    }
     let runtime = runtime()?;
+    let mut kept_bundle = None;
     if !args.dry_run && has_failed(&state) {
         let bundle = Bundle {
             home: &home,
@@ -75,10 +81,11 @@ fn take_down(args: &Args, context: &mut Context, farewell: &str) -> Result<(), F
             environment: &context.io.environment,
             clock: context.io.clock,
         };
-        let path = bundle_path(&home, args.purge, (context.io.clock)())?;
+        let path = bundle_path(&home, (context.io.clock)())?;
         let packed = runtime.block_on(bundle.write(&path))?;
         let shown = home_relative(&packed.path, context.user_home().as_deref());
         context.remark(&format!("a stage has failed; what explains it is kept in {shown}"))?;
+        kept_bundle = Some(packed.path);
     }
     let mut teardown = Teardown {
         lab: &lab,
@@ -88,6 +95,7 @@ fn take_down(args: &Args, context: &mut Context, farewell: &str) -> Result<(), F
         purge: args.purge,
         keep_cluster: args.keep_cluster,
         force: args.force,
+        bundle: kept_bundle,
         clock: context.io.clock,
     };
     let report = if args.dry_run { runtime.block_on(teardown.plan()) } else { runtime.block_on(teardown.carry_out()) }?;
@@ -108,13 +116,10 @@ fn has_failed(state: &State) -> bool {
     state.stages.values().any(|record| record.standing == StageStanding::Failed)
 }
 
-/// Where the bundle of a lab that goes is kept; earlier ones go when everything is to go.
-fn bundle_path(home: &Home, purge: bool, now: jiff::Timestamp) -> Result<std::path::PathBuf, Failure> {
+/// Where the bundle of a lab that goes is kept.
+fn bundle_path(home: &Home, now: jiff::Timestamp) -> Result<std::path::PathBuf, Failure> {
     let folder = home.diagnostics();
     let failed = |source| Failure::from(HomeError::NotWritable { path: folder.clone(), source });
-    if purge {
-        home.discard(&folder).map_err(failed)?;
-    }
     std::fs::create_dir_all(&folder).map_err(failed)?;
     Ok(folder.join(Bundle::name(now)))
 }

@@ -11,6 +11,7 @@ use super::foreign;
 use crate::cluster::{Api, Comparison, ObjectRef, Provider, Removal, Standing};
 use crate::doctor::{Failure, Reason};
 use crate::lab::{Lab, Manifest, StepSpec};
+use crate::objects::meta;
 use crate::state::{Creator, Home, HomeError, Item, State, StateFile, entries, write_atomically};
 use crate::steps::unchanged_work_files;
 use crate::ui::{Progress, plural};
@@ -36,9 +37,14 @@ pub struct Teardown<'a> {
     pub keep_cluster: bool,
     /// What others have made or changed goes as well.
     pub force: bool,
+    /// The bundle that was made of this lab's failure: it stays, whatever else goes.
+    pub bundle: Option<PathBuf>,
     /// The time of day.
     pub clock: fn() -> Timestamp,
 }
+
+/// Why an object of the lab's shape stays that the inventory does not list.
+const UNREMEMBERED: &str = "the lab's records do not know who made it; `--force` removes it";
 
 /// What a teardown did, or would do.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -62,6 +68,13 @@ impl Teardown<'_> {
                 match self.why_it_stays(&api, &item).await? {
                     Some(why) => report.kept.push(format!("{} ({why})", item.label())),
                     None => report.removed.push(item.label()),
+                }
+            }
+            for item in self.unremembered(&api).await? {
+                if self.force {
+                    report.removed.push(item.label());
+                } else {
+                    report.kept.push(format!("{} ({UNREMEMBERED})", item.label()));
                 }
             }
             return Ok(report);
@@ -142,6 +155,11 @@ impl Teardown<'_> {
         paths.extend(unchanged_work_files(self.home, &self.state.work_files, self.lab, &models));
         if self.purge {
             paths.extend([self.home.models(), self.home.cache(), self.home.runs()]);
+            let earlier = entries(&self.home.diagnostics()).into_iter();
+            match &self.bundle {
+                Some(bundle) => paths.extend(earlier.filter(|path| path != bundle)),
+                None => paths.push(self.home.diagnostics()),
+            }
         }
         paths.extend([self.home.state_file(), self.home.lock_file()]);
         paths.retain(|path| path.symlink_metadata().is_ok());
@@ -166,7 +184,10 @@ impl Teardown<'_> {
                 );
             } else if path == self.home.diagnostics() {
                 let files = entries(&path).into_iter();
-                kept.extend(files.map(|path| format!("{} (what explains a failure)", path.display())));
+                let why = "what explains a failure; `canary-lab down --purge` removes it when the lab is gone";
+                kept.extend(
+                    files.filter(|path| !ours.contains(path)).map(|path| format!("{} ({why})", path.display())),
+                );
             } else {
                 kept.push(format!("{} (not the lab's, or kept aside)", path.display()));
             }
@@ -183,6 +204,42 @@ impl Teardown<'_> {
     fn own_items(&self) -> Vec<Item> {
         let below = &self.lab.stage_ids()[..self.lab.first_with_objects()];
         self.state.inventory.iter().rev().filter(|item| !below.contains(&item.stage.as_str())).cloned().collect()
+    }
+
+    /// Objects that a stage of the lab would make and that are there without the inventory's knowledge, because the records
+    /// were lost or somebody made them ahead of the lab; the last stage's first.
+    async fn unremembered(&self, api: &Api) -> Result<Vec<Item>, Failure> {
+        let models = self.provider.models_on_node().display().to_string();
+        let mut found: Vec<Item> = Vec::new();
+        for stage in self.lab.spec.stages.iter().rev() {
+            for step in stage.steps.iter().rev() {
+                let reference = match step {
+                    StepSpec::Apply(apply) => match self.lab.manifests.get(&apply.manifest) {
+                        Some(manifest) => ObjectRef::of(&manifest.object(&models)?),
+                        None => None,
+                    },
+                    StepSpec::Namespace(spec) => Some(ObjectRef::new("v1", "Namespace", None, &spec.name)),
+                    _ => None,
+                };
+                let Some(reference) = reference else { continue };
+                // A kind that the cluster does not serve has no objects.
+                let Ok(Some(live)) = api.get(&reference).await else { continue };
+                let item = Item {
+                    api_version: reference.gvk.api_version(),
+                    kind: reference.gvk.kind.clone(),
+                    namespace: reference.namespace.clone(),
+                    name: reference.name.clone(),
+                    uid: meta::uid(&live).to_owned(),
+                    creator: Creator::Before,
+                    stage: stage.id.clone(),
+                    generation: None,
+                };
+                if !self.state.inventory.iter().chain(&found).any(|known| known.same_place(&item)) {
+                    found.push(item);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Why the object of the lab's inventory is not the lab's to remove, if it is not.
@@ -251,7 +308,14 @@ impl Teardown<'_> {
     /// Removes the lab's objects, last made first, each only if it still is the one that the lab knows.
     async fn remove_objects(&mut self, report: &mut Report) -> Result<(), Failure> {
         let api = Api::connect(self.provider.kubeconfig()).await?;
-        for item in self.own_items() {
+        let unremembered = self.unremembered(&api).await?;
+        let (forced, left) = if self.force { (unremembered, Vec::new()) } else { (Vec::new(), unremembered) };
+        report.kept.extend(left.iter().map(|item| format!("{} ({UNREMEMBERED})", item.label())));
+        // Namespaces go last, after what is known to be in them.
+        let mut items = self.own_items();
+        items.extend(forced);
+        items.sort_by_key(|item| item.kind == "Namespace");
+        for item in items {
             let label = item.label();
             if let Some(why) = self.why_it_stays(&api, &item).await? {
                 report.kept.push(format!("{label} ({why})"));

@@ -169,7 +169,16 @@ fn evidence_is_packed_before_anything_goes() {
         files["cluster/objects/pods.json"].contains("ImagePullBackOff")
             || files["cluster/objects/pods.json"].contains("ErrImagePull")
     );
-    fs::remove_dir_all(bench.home().join("diagnostics")).unwrap();
+    // It outlives a purge of the failed lab, too, and goes with the next one.
+    let up = finish(bench.command(&["--lab", lab.to_str().unwrap(), "up"]));
+    assert_eq!(up.code, 21, "{}\n{}", up.out, up.err);
+    let down = bench.run(&["down", "--purge"]);
+    assert_eq!(down.code, 0, "{down:?}");
+    let kept: Vec<_> = fs::read_dir(bench.home().join("diagnostics")).unwrap().flatten().collect();
+    assert!(kept.len() == 1 && down.out.contains(kept[0].file_name().to_str().unwrap()), "{kept:?} {}", down.out);
+    let down = bench.run(&["down", "--purge"]);
+    assert_eq!(down.code, 0, "{down:?}");
+    assert_gone(&bench, "purged again");
 }
 
 fn unpacked(path: &std::path::Path) -> std::collections::BTreeMap<String, String> {
@@ -196,6 +205,28 @@ fn a_lost_state_is_no_reason_to_leave_something() {
     assert!(left.len() == 1 && left[0].to_str().unwrap().starts_with("state.json.aside-"), "{left:?}");
     assert!(down.out.contains("state.json.aside-"), "what is left is named: {}", down.out);
     fs::remove_file(bench.home().join(&left[0])).unwrap();
+}
+
+#[test]
+fn without_records_the_labs_objects_are_named_and_go_only_by_force() {
+    let bench = Bench::new();
+    assert_eq!(bench.tiny(&["up", "--until", "ingress"]).code, 0);
+    fs::remove_file(bench.home().join("state.json")).unwrap();
+    let service = ("v1", "Service", Some("tf-serving"), "image-classifier");
+    let cluster = Cluster::of(&bench);
+    let down = bench.tiny(&["down", "--keep-cluster"]);
+    assert_eq!(down.code, 0, "{down:?}");
+    for label in
+        ["Service tf-serving/image-classifier", "Namespace tf-serving", "VirtualService tf-serving/image-classifier"]
+    {
+        assert!(down.out.contains(&format!("kept {label} (the lab's records do not know")), "{}", down.out);
+    }
+    assert!(cluster.get(service).is_some());
+    let down = bench.tiny(&["down", "--keep-cluster", "--force"]);
+    assert_eq!(down.code, 0, "{down:?}");
+    assert!(down.out.contains("removed Service tf-serving/image-classifier\n"), "{}", down.out);
+    assert!(down.out.trim_end().lines().any(|line| line.ends_with("removed Namespace tf-serving")), "{}", down.out);
+    assert!(cluster.get(service).is_none() && cluster.get(("v1", "Namespace", None, "tf-serving")).is_none());
 }
 
 #[test]
