@@ -15,7 +15,7 @@ use crate::models::labels::Labels;
 use crate::run::Interrupt;
 use crate::steps::{Asking, ingress_of};
 use crate::traffic::{Answer, Client, Ingress, Question, Tally, Who, parse_predictions, top_classes};
-use crate::ui::{Colours, Share, Shares, duration, half_blocks};
+use crate::ui::{Colours, Share, Shares, byte_size, duration, half_blocks};
 use crate::walk::proof::{Class, class_lines};
 
 /// How long an answer may take.
@@ -97,9 +97,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     let session = Session { client, ingress, asking, question };
     let human = context.output == Output::Human;
     if human {
-        let megabytes = session.question.body.len() as f64 / 1e6;
+        let sent = byte_size(session.question.body.len() as u64);
         context.remark(&format!(
-            "POST {}{}  {} picture, {megabytes:.1} MB",
+            "POST {}{}  {} picture, {sent}",
             session.ingress.url(),
             session.question.path,
             session.asking.size_text()

@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Output;
-use super::context::Context;
+use super::context::{Context, written};
 use super::session::{provider, runtime};
 use crate::cluster::{ClusterChoice, Standing};
 use crate::doctor::Failure;
 use crate::lab::{Lab, StageSpec};
 use crate::state::{Home, Loaded, StageRecord, StageStanding, State, StateFile};
-use crate::ui::{Mark, age, home_relative};
+use crate::ui::{Mark, Screen, age, home_relative};
 
 /// Shows the stages, what proved them, and how long ago; looks at records, and whether the cluster runs (`verify` looks at the lab itself)
 #[derive(Debug, clap::Args)]
@@ -51,15 +51,16 @@ pub(super) fn run(_args: &Args, context: &mut Context) -> Result<(), Failure> {
     }
     context.say(&format!("home {shown_home}\n"))?;
     let count = lab.spec.stages.len();
+    let width = context.width();
+    let mut screen = Screen::new(&mut context.io.stdout, None, paint, width);
     for (index, stage) in lab.spec.stages.iter().enumerate() {
-        let place = format!("{:>2}/{count}", index + 1);
         let (mark, text) = match state.stages.get(&stage.id) {
             Some(record) => (mark_of(record.standing), describe(record, now)),
             None => (Mark::Quiet, "not begun".to_owned()),
         };
-        context.say(&format!("{} {:<20} {} {text}", paint.dim(&place), stage.title, paint.mark(mark)))?;
+        written(screen.stage(index + 1, count, &stage.title, mark, &text, None))?;
         if let Some(evidence) = state.stages.get(&stage.id).and_then(|record| record.evidence.as_ref()) {
-            context.say(&format!("{}{}", " ".repeat(29), paint.dim(evidence)))?;
+            written(screen.remark(&paint.dim(evidence)))?;
         }
     }
     Ok(())
@@ -88,7 +89,14 @@ fn mark_of(standing: StageStanding) -> Mark {
 fn describe(record: &StageRecord, now: Timestamp) -> String {
     let ago = age(since(record.at, now));
     match record.standing {
-        StageStanding::Proven => format!("{} · {ago} ago", record.summary),
+        StageStanding::Proven => {
+            let (first, rest) = record
+                .summary
+                .split_once('\n')
+                .map_or((record.summary.as_str(), None), |(first, rest)| (first, Some(rest)));
+            let rest = rest.map(|rest| format!("\n{rest}")).unwrap_or_default();
+            format!("{first} · {ago} ago{rest}")
+        }
         StageStanding::Failed => format!("failed {ago} ago: {}", record.summary),
         StageStanding::Begun => format!("begun {ago} ago, not finished"),
     }

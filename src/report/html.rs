@@ -9,7 +9,6 @@ use jiff::Timestamp;
 
 use super::chart;
 use super::story::{Prediction, Story, Told};
-use crate::models::picture;
 use crate::ui::duration;
 
 const STYLE: &str = include_str!("page.css");
@@ -47,14 +46,14 @@ pub fn html(story: &Story) -> String {
     }
     page.push_str("</ol></header>\n");
     for (index, stage) in story.stages.iter().enumerate() {
-        section(&mut page, index + 1, stage);
+        section(&mut page, index + 1, stage, &story.picture);
     }
     environment(&mut page, story);
     page.push_str("</main></body></html>\n");
     page
 }
 
-fn section(page: &mut String, number: usize, stage: &Told) {
+fn section(page: &mut String, number: usize, stage: &Told, picture: &[u8]) {
     let took = stage.took_ms.map(|ms| duration(Duration::from_millis(ms))).unwrap_or_default();
     let _ = write!(
         page,
@@ -73,14 +72,17 @@ fn section(page: &mut String, number: usize, stage: &Told) {
     if !stage.summary.is_empty() {
         page.push_str("<ul class=\"summary\">");
         for line in &stage.summary {
-            let _ = write!(page, "<li>{}</li>", escaped(line));
+            let _ = match line.strip_prefix("! ") {
+                Some(warning) => write!(page, "<li class=\"warning\">{}</li>", with_code(warning)),
+                None => write!(page, "<li>{}</li>", with_code(line)),
+            };
         }
         page.push_str("</ul>");
     } else if stage.standing == "not-begun" {
         page.push_str("<p class=\"quiet\">Not begun.</p>");
     }
     if let Some(prediction) = &stage.prediction {
-        show_prediction(page, prediction);
+        show_prediction(page, prediction, picture);
     }
     for division in &stage.divisions {
         let with =
@@ -139,11 +141,26 @@ fn section(page: &mut String, number: usize, stage: &Told) {
     page.push_str("</section>\n");
 }
 
-fn show_prediction(page: &mut String, prediction: &Prediction) {
+/// Text in which what stands between backticks is code.
+fn with_code(text: &str) -> String {
+    let mut parts = text.split('`');
+    let mut page = escaped(parts.next().unwrap_or_default());
+    while let Some(code) = parts.next() {
+        match parts.next() {
+            Some(after) => page.push_str(&format!("<code>{}</code>{}", escaped(code), escaped(after))),
+            // The last backtick has no other.
+            None => page.push_str(&format!("`{}", escaped(code))),
+        }
+    }
+    page
+}
+
+fn show_prediction(page: &mut String, prediction: &Prediction, picture: &[u8]) {
+    let kind = if picture.starts_with(b"\x89PNG") { "png" } else { "jpeg" };
     let _ = write!(
         page,
-        "<figure class=\"prediction\"><img alt=\"The picture that was asked about\" src=\"data:image/jpeg;base64,{}\"><table><caption>answered by <strong>{}</strong> in {}</caption>",
-        STANDARD.encode(picture::portrait_file()),
+        "<figure class=\"prediction\"><img alt=\"The picture that was asked about\" src=\"data:image/{kind};base64,{}\"><table><caption>answered by <strong>{}</strong> in {}</caption>",
+        STANDARD.encode(picture),
         escaped(&prediction.answered_by),
         duration(Duration::from_secs_f64(prediction.seconds)),
     );

@@ -10,6 +10,7 @@ use crate::lab::{Lab, StageSpec};
 use crate::models::network::Network;
 use crate::models::synthetic::Calibration;
 use crate::state::{Home, StageStanding, State};
+use crate::steps::picture_file;
 use crate::traffic::rules;
 
 /// A whole lab, told. Serialized it is the JSON report, version 1.
@@ -27,6 +28,9 @@ pub struct Story {
     pub environment: Environment,
     /// Every stage, in order.
     pub stages: Vec<Told>,
+    /// The file of the picture that predictions ask about: a JPEG or PNG.
+    #[serde(skip)]
+    pub picture: Vec<u8>,
 }
 
 /// Where and with what a lab ran.
@@ -156,6 +160,7 @@ impl Story {
             made_at: now,
             environment,
             stages,
+            picture: picture_file(home),
         }
     }
 

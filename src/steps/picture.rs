@@ -39,6 +39,17 @@ pub(super) fn about(home: &Home, catalogue: &Catalogue, entry: &Entry) -> Result
     })
 }
 
+/// The picture that predictions of this home ask about, for looking at it: one that cannot be read any more is shown as
+/// the portrait.
+pub fn of(lab: &Lab, home: &Home) -> Pixels {
+    pixels(lab.spec.request.picture, home).unwrap_or_else(|_| picture::portrait())
+}
+
+/// The file of that picture: a JPEG or PNG.
+pub fn file_of(home: &Home) -> Vec<u8> {
+    chosen(home).ok().flatten().unwrap_or_else(|| picture::portrait_file().to_vec())
+}
+
 fn chosen(home: &Home) -> Result<Option<Vec<u8>>, Failure> {
     match std::fs::read(home.picture()) {
         Ok(bytes) => Ok(Some(bytes)),

@@ -10,7 +10,7 @@ use crate::models::labels::Labels;
 use crate::models::published::{Comparison, compare};
 use crate::objects::meta;
 use crate::traffic::{Answer, AskError, Who, parse_predictions, top_classes};
-use crate::ui::duration;
+use crate::ui::{byte_size, duration};
 
 /// Classes of the list that is shown, as many as the tutorial prints.
 const TOP: usize = 10;
@@ -52,12 +52,12 @@ pub(super) async fn judge(spec: &Predict, world: &World<'_>) -> Result<Seen, Fai
             .observed(format!("{} should answer while the routes are this stage's", spec.answered_by)));
     }
     let took = duration(answer.elapsed);
-    let megabytes = asking.question.body.len() as f64 / 1e6;
+    let sent = byte_size(asking.question.body.len() as u64);
     let size = asking.size_text();
     let published = published(world, &name, &top)?;
     let with = spec.headers.iter().fold(String::new(), |text, (name, value)| text + &format!(" with {name}: {value}"));
     let text = format!(
-        "POST {size} picture, {megabytes:.1} MB{with}, 200 in {took}, answered by {name}\ntop-10 [{}], as the SavedModel says{}",
+        "POST {size} picture, {sent}{with}, 200 in {took}, answered by {name}\ntop-10 [{}], as the SavedModel says{}",
         listing(&top),
         published.words
     );

@@ -114,7 +114,7 @@ impl<'a> Screen<'a> {
         let place = format!("{number:>2}/{of}");
         let took = took.map(duration).unwrap_or_default();
         let narrow = self.width < 60;
-        let indent = if narrow { 6 } else { TITLE + 2 };
+        let indent = self.indent();
         let room = self.width.saturating_sub(indent + if narrow { 0 } else { took.len() + 2 }).max(20);
         let mut lines = wrap(text, room).into_iter();
         let first = lines.next().unwrap_or_default();
@@ -138,6 +138,18 @@ impl<'a> Screen<'a> {
             writeln!(self.out, "{}{line}", " ".repeat(indent))?;
         }
         self.out.flush()
+    }
+
+    /// A line below a result, beside its title; it is never wrapped, so that it can be something to paste.
+    pub fn remark(&mut self, text: &str) -> io::Result<()> {
+        self.clear()?;
+        writeln!(self.out, "{}{text}", " ".repeat(self.indent()))?;
+        self.out.flush()
+    }
+
+    /// Columns left of a result's second line.
+    fn indent(&self) -> usize {
+        if self.width < 60 { 6 } else { TITLE + 2 }
     }
 
     /// Takes the live line away and shows the cursor again.

@@ -3,6 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+/// `3.7 MB`, and `12 kB` for what is small.
+pub fn byte_size(bytes: u64) -> String {
+    if bytes < 100_000 { format!("{} kB", bytes.div_ceil(1000)) } else { format!("{:.1} MB", bytes as f64 / 1e6) }
+}
+
 /// `44707176` as `44,707,176`.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();

@@ -103,7 +103,7 @@ pub struct Placed {
     pub parameters: u64,
     /// Bytes of all files.
     pub bytes: u64,
-    /// What a person should know, a line each.
+    /// What a person should know, a line each; a warning begins with `! `.
     pub remarks: Vec<String>,
     record: Record,
 }
@@ -130,7 +130,7 @@ pub async fn place(
     if let Origin::Synthetic { because: Some(because) } = &decision.origin
         && !known_before
     {
-        remarks.push(format!("pretrained weights were not to be had: {because}"));
+        remarks.push(format!("! pretrained weights were not to be had: {because}"));
     }
     let (made, origin) = {
         let (name, entry, directory) = (name.to_owned(), entry.clone(), home.models().join(name));
@@ -144,7 +144,8 @@ pub async fn place(
         && let Some(failure) = picture::take_published(lab, home, choices, entry).await?
     {
         let why = failure.observed.first().cloned().unwrap_or(failure.headline);
-        remarks.push(format!("the tutorial's own picture was not to be had ({why}); the lab's copy stands in for it"));
+        remarks
+            .push(format!("! the tutorial's own picture was not to be had ({why}); the lab's copy stands in for it"));
     }
     Ok(Placed {
         directory: version_directory(home, name),
