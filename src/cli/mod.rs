@@ -118,7 +118,7 @@ impl Format {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Walk(walk::Args),
+    Walk(Box<walk::Args>),
     Up(Box<up::Args>),
     Status(status::Args),
     Verify(verify::Args),
@@ -158,7 +158,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>, mut io: Io) -> u8 {
     let command = match cli.command {
         Some(Command::ModelServer(args)) => return model_server::run(&args, &mut io),
         Some(command) => command,
-        None if walk::is_possible(&io) => Command::Walk(walk::Args::default()),
+        None if walk::is_possible(&io) => Command::Walk(Box::default()),
         None => return help(&mut io),
     };
     let mut context = Context::new(io, cli.home, cli.lab, cli.output);

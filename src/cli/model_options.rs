@@ -12,7 +12,7 @@ pub(super) const CACHE_VARIABLE: &str = "CANARY_LAB_CACHE";
 pub(super) const MIRROR_VARIABLE: &str = "CANARY_LAB_MIRROR";
 
 /// Where weights come from.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(super) struct ModelOptions {
     /// Where weights come from: auto (what is built, else pretrained if they can be downloaded, else synthetic),
     /// pretrained, synthetic, a Keras .h5 file, or a folder with .h5 files or SavedModels
@@ -28,7 +28,7 @@ pub(super) struct ModelOptions {
 }
 
 /// Where downloads are kept and come from.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(super) struct DownloadOptions {
     /// The folder of downloaded files, which labs may share; else CANARY_LAB_CACHE, else the home's
     #[arg(long, value_name = "DIR")]

@@ -1,11 +1,13 @@
 //! `walk`: the lab as a guided workshop.
 
 use super::context::Context;
+use super::model_options::ModelOptions;
 use super::options::ClusterOptions;
 use super::session::{Session, runtime};
 use crate::cluster::ClusterChoice;
 use crate::doctor::{Failure, Reason};
 use crate::run::{Engine, Journal};
+use crate::steps::{PictureChoice, choose_picture};
 use crate::ui::{Colours, Io};
 use crate::walk::{Ended, Look, Walk};
 
@@ -18,6 +20,16 @@ pub(super) struct Args {
     /// Where to run: auto, embedded, minikube or context:NAME
     #[arg(long, value_name = "CLUSTER", default_value = "auto")]
     cluster: Option<ClusterChoice>,
+
+    /// The picture of predictions from now on: a JPEG or PNG, `tutorial` (downloaded) or `portrait` (the lab's own)
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PictureChoice>,
+
+    #[command(flatten)]
+    models: ModelOptions,
+
+    #[command(flatten)]
+    options: ClusterOptions,
 }
 
 /// Whether the streams are a terminal on which pages can be drawn.
@@ -35,7 +47,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     }
     let lab = context.lab()?;
     let choice = args.cluster.clone().unwrap_or(ClusterChoice::Auto);
-    let mut session = Session::begin(context, lab, "walk", &choice, &ClusterOptions::default())?;
+    let mut session = Session::begin(context, lab, "walk", &choice, &args.options)?;
+    session.choices = args.models.choices(context);
+    let runtime = runtime()?;
+    if let Some(picture) = &args.picture {
+        runtime.block_on(choose_picture(&session.lab, &session.home, &session.choices, picture))?;
+    }
     let mut journal = Journal::begin(&session.home, context.io.clock)?;
     let look = Look {
         paint: context.paint_out(),
@@ -43,8 +60,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
         flags: context.flag_words(),
         user_home: context.user_home(),
         kubectl: which::which("kubectl").is_ok(),
+        cluster: format!("{}{}", session.provider.name(), session.why_provider),
     };
-    let runtime = runtime()?;
     let engine = Engine {
         lab: &session.lab,
         home: &session.home,

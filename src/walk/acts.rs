@@ -1,6 +1,7 @@
 //! What the keys do: working on a stage, checking it, comparing, explaining, asking.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use console::Key;
@@ -18,11 +19,20 @@ use super::view::{Look, Panel, Place, View, Work};
 use crate::doctor::{Failure, Reason};
 use crate::lab::{Lab, StageSpec};
 use crate::run::{Interrupt, Mode, StageOutcome, StageResult};
-use crate::steps::Memory;
+use crate::steps::{Memory, picture_of};
 use crate::ui::{LiveNote, Paint, Progress, Screen, wrap};
 
 /// How long after the lab's own work its changes may still be told by a watch.
 const ECHO: Duration = Duration::from_secs(1);
+
+/// What a key means while something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keys {
+    /// It waits; q and escape leave what is done.
+    Wait,
+    /// It comes first: nobody asked for what is done.
+    First,
+}
 
 /// Something that was done while inputs were heard, and whether a signal asked for the end meanwhile.
 pub(super) struct Done<T> {
@@ -84,7 +94,7 @@ impl Walk<'_> {
         let lacking = {
             let made = self.engine.made(position, memory);
             // No key is asked for: a prompt may follow.
-            Self::meanwhile(self.out, &self.look, self.engine.lab, view, inputs, made).await?
+            Self::meanwhile(self.out, &self.look, self.engine.lab, view, inputs, Keys::Wait, made).await?
         };
         if lacking.signal.is_some() {
             return Ok(Some(Then::Leave(lacking.signal)));
@@ -158,7 +168,7 @@ impl Walk<'_> {
         };
         view.work = None;
         if mode == Mode::Up {
-            view.own_until = Some(Instant::now() + ECHO);
+            view.own_until = Some((Instant::now() + ECHO, position));
         }
         self.refresh(view);
         match outcome {
@@ -187,7 +197,8 @@ impl Walk<'_> {
     pub(super) fn proof(&self, position: usize) -> Panel {
         let stage = &self.engine.lab.spec.stages[position];
         let summary = self.engine.state.stages.get(&stage.id).map(|record| record.summary.clone());
-        Panel::Proven(summary.unwrap_or_default(), Box::new(self.evidence(stage)))
+        let picture = picture_of(self.engine.lab, self.engine.home);
+        Panel::Proven(summary.unwrap_or_default(), Box::new(self.evidence(stage)), Arc::new(picture))
     }
 
     /// The evidence that the stage left, or null.
@@ -211,7 +222,7 @@ impl Walk<'_> {
         }
         let Done { result, signal } = {
             let made = self.engine.made(position, memory);
-            Self::meanwhile(self.out, &self.look, self.engine.lab, view, inputs, made).await?
+            Self::meanwhile(self.out, &self.look, self.engine.lab, view, inputs, Keys::First, made).await?
         };
         if signal.is_some() {
             return Ok(Then::Leave(signal));
@@ -248,7 +259,7 @@ impl Walk<'_> {
         let world = self.engine.surroundings(position, memory, Progress::silent());
         let done = {
             let changes = changes::of_stage(steps, &world);
-            Self::meanwhile(self.out, &self.look, self.engine.lab, view, inputs, changes).await?
+            Self::meanwhile(self.out, &self.look, self.engine.lab, view, inputs, Keys::Wait, changes).await?
         };
         view.work = None;
         match done.result {
@@ -279,7 +290,7 @@ impl Walk<'_> {
         };
         inputs.key();
         view.work = Some(work("looking", None));
-        let done = Self::meanwhile(self.out, &self.look, self.engine.lab, view, inputs, story).await?;
+        let done = Self::meanwhile(self.out, &self.look, self.engine.lab, view, inputs, Keys::Wait, story).await?;
         view.work = None;
         if let Some(lines) = done.result {
             Self::show(view, Panel::Explained(lines.unwrap_or_default(), deeper));
@@ -305,7 +316,7 @@ impl Walk<'_> {
                 _ => engine.made(position, memory).await.map(|made| made.err().into_iter().collect()),
             }
         };
-        let done = Self::meanwhile(self.out, &self.look, self.engine.lab, view, inputs, looking).await?;
+        let done = Self::meanwhile(self.out, &self.look, self.engine.lab, view, inputs, Keys::Wait, looking).await?;
         view.work = None;
         match done.result {
             Some(Ok(found)) => Self::show(view, Panel::Hints(found)),
@@ -330,8 +341,11 @@ impl Walk<'_> {
             _ => 0,
         };
         let Some(question) = questions.get(asked % questions.len().max(1)) else { return Ok(Then::Stay) };
-        let ask =
-            Ask::Choose { text: "Your answer (escape leaves it)".to_owned(), items: question.choices.clone(), at: 0 };
+        let ask = Ask::Choose {
+            text: "Your answer (↑ ↓ and enter; escape leaves it)".to_owned(),
+            items: question.choices.clone(),
+            at: 0,
+        };
         match self.prompt(&question.ask, ask, inputs).await? {
             Answer::Chosen(choice) => {
                 let panel = Panel::Answered {
@@ -358,7 +372,10 @@ impl Walk<'_> {
         let items =
             items.map(|(index, (stage, standing))| format!("{} {:>2} {}", sign(standing), index + 1, stage.title));
         let at = view.position().unwrap_or(0);
-        let ask = Ask::Choose { text: "Go to a stage (escape stays)".to_owned(), items: items.collect(), at };
+        let ask =
+            Ask::Choose {
+                text: "Go to a stage (↑ ↓ and enter; escape stays)".to_owned(), items: items.collect(), at
+            };
         match self.prompt("", ask, inputs).await? {
             Answer::Chosen(position) => {
                 self.go(view, Place::Stage(position));
@@ -396,35 +413,47 @@ impl Walk<'_> {
     }
 
     /// Drives something to its end while the screen is drawn and signals are heard. The result is none when a key or
-    /// signal has stopped it.
+    /// signal has stopped it. A key that means something else is kept for afterwards, so that none is lost.
     pub(super) async fn meanwhile<T>(
         out: &mut dyn Write,
         look: &Look,
         lab: &Lab,
         view: &mut View,
         inputs: &mut Inputs,
+        keys: Keys,
         work: impl Future<Output = T>,
     ) -> Result<Done<Option<T>>, Failure> {
         let mut work = std::pin::pin!(work);
-        loop {
+        let mut early = None;
+        let done = loop {
             tokio::select! {
                 biased;
-                result = &mut work => return Ok(Done { result: Some(result), signal: None }),
+                result = &mut work => break Done { result: Some(result), signal: None },
                 input = inputs.next() => match input {
-                    Input::Signal(signal) => return Ok(Done { result: None, signal: Some(signal) }),
-                    Input::Heard(Heard::Gone) => return Ok(Done { result: None, signal: Some("SIGHUP") }),
-                    Input::Heard(Heard::Key(Key::CtrlC)) => return Ok(Done { result: None, signal: Some("SIGINT") }),
-                    Input::Heard(heard) => {
+                    Input::Signal(signal) => break Done { result: None, signal: Some(signal) },
+                    Input::Heard(Heard::Gone) => break Done { result: None, signal: Some("SIGHUP") },
+                    Input::Heard(Heard::Key(Key::CtrlC)) => break Done { result: None, signal: Some("SIGINT") },
+                    Input::Heard(Heard::Key(Key::Char('q') | Key::Escape)) if keys == Keys::Wait => {
                         inputs.key();
-                        if matches!(heard, Heard::Key(Key::Char('q') | Key::Escape)) {
-                            return Ok(Done { result: None, signal: None });
+                        break Done { result: None, signal: None };
+                    }
+                    // The next key stays in the terminal until this one was told.
+                    Input::Heard(Heard::Key(key)) => {
+                        early = Some(key);
+                        if keys == Keys::First {
+                            break Done { result: None, signal: None };
                         }
                     }
+                    Input::Heard(_) => inputs.key(),
                     Input::Cluster(event) => { note_event(view, &event, "you", &lab_namespaces(lab)); }
                     Input::Resized | Input::Tick => draw(out, look, lab, view)?,
                 },
             }
+        };
+        if let Some(key) = early {
+            inputs.keep(key);
         }
+        Ok(done)
     }
 }
 

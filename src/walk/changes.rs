@@ -102,7 +102,25 @@ fn readable(object: &Value) -> String {
         meta::remove_at(&mut object, &["metadata", "annotations"]);
     }
     meta::remove_at(&mut object, &["status"]);
-    serde_yaml::to_string(&object).unwrap_or_default()
+    serde_yaml::to_string(&in_usual_order(object)).unwrap_or_default()
+}
+
+/// A heading, wrapped beside its sign.
+fn heading(sign: &str, words: &str, width: usize, paint: Paint) -> Vec<String> {
+    let lines = crate::ui::wrap(words, width.saturating_sub(4).max(10));
+    let lead = |index| if index == 0 { format!(" {sign} ") } else { "   ".to_owned() };
+    lines.iter().enumerate().map(|(index, line)| format!("{}{}", lead(index), paint.bold(line))).collect()
+}
+
+/// The object with its type and name first, as people write them.
+fn in_usual_order(object: Value) -> Value {
+    let Value::Object(mut members) = object else { return object };
+    let mut ordered = serde_json::Map::new();
+    for key in ["apiVersion", "kind", "metadata"] {
+        ordered.extend(members.shift_remove_entry(key));
+    }
+    ordered.extend(members);
+    Value::Object(ordered)
 }
 
 /// The changes as lines: a heading for each object, `+` and `-` before what comes and goes.
@@ -112,17 +130,17 @@ pub(super) fn lines(changes: &[Change], width: usize, paint: Paint) -> Vec<Strin
         match effect {
             Effect::None => lines.push(format!(" {} {subject}: no change", paint.dim("="))),
             Effect::Words(words) => {
-                lines.push(format!(" {} {}", paint.notable("~"), paint.bold(subject)));
+                lines.extend(heading(&paint.notable("~"), subject, width, paint));
                 lines.extend(
                     crate::ui::wrap(words, width.saturating_sub(5).max(10)).iter().map(|line| format!("     {line}")),
                 );
             }
             Effect::Object { before, after } if before.is_empty() => {
-                lines.push(format!(" {} {} would be created:", paint.added("+"), paint.bold(subject)));
+                lines.extend(heading(&paint.added("+"), &format!("{subject} would be created:"), width, paint));
                 lines.extend(after.lines().map(|line| paint.added(&format!("   + {line}"))));
             }
             Effect::Object { before, after } => {
-                lines.push(format!(" {} {} would change:", paint.notable("~"), paint.bold(subject)));
+                lines.extend(heading(&paint.notable("~"), &format!("{subject} would change:"), width, paint));
                 lines.extend(difference(before, after, paint));
             }
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use console::Key;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Interval;
 
@@ -39,6 +40,8 @@ pub(super) struct Inputs {
     ticks: Interval,
     /// Whether the keyboard was asked for something that it has not told yet.
     asked: bool,
+    /// A key that was typed while something else was done. While there is one no other is asked for.
+    kept: Option<Key>,
 }
 
 impl Inputs {
@@ -52,12 +55,13 @@ impl Inputs {
             interrupt: Interrupt::listen()?,
             ticks: tokio::time::interval(TICK),
             asked: false,
+            kept: None,
         })
     }
 
-    /// Asks for the next key, unless something is asked for already.
+    /// Asks for the next key, unless something is asked for already or a key is kept.
     pub(super) fn key(&mut self) {
-        if !self.asked {
+        if !self.asked && self.kept.is_none() {
             self.ask(Ask::Key);
         }
     }
@@ -68,8 +72,21 @@ impl Inputs {
         self.keyboard.ask(ask);
     }
 
+    /// Keeps a key that was typed too early; it is told by [`Inputs::next`] before anything else.
+    pub(super) fn keep(&mut self, key: Key) {
+        self.kept = Some(key);
+    }
+
+    /// Whether a key is kept.
+    pub(super) fn is_key_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
     /// What happens next. Keys come before everything else, so that none waits behind a busy cluster.
     pub(super) async fn next(&mut self) -> Input {
+        if let Some(key) = self.kept.take() {
+            return Input::Heard(Heard::Key(key));
+        }
         tokio::select! {
             biased;
             signal = self.interrupt.heard() => Input::Signal(signal),

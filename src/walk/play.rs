@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use console::Key;
 
-use super::acts::{Done, work};
+use super::acts::{Done, Keys, work};
 use super::inputs::{Input, Inputs};
 use super::keyboard::Heard;
 use super::notice::{lab_namespaces, note_event};
@@ -15,9 +15,10 @@ use super::terminal::Taken;
 use super::view::{Board, Look, Panel, Place, View};
 use crate::cluster::Watched;
 use crate::doctor::{Failure, Reason};
-use crate::lab::{Lab, StageSpec};
+use crate::lab::{Lab, StageSpec, StepSpec};
+use crate::objects::meta;
 use crate::run::{Engine, Mode};
-use crate::state::StageStanding;
+use crate::state::{Creator, StageStanding};
 use crate::steps::Memory;
 
 /// How long the cluster must be quiet before what somebody did in it is looked at.
@@ -139,6 +140,10 @@ impl Walk<'_> {
                 if let Then::Leave(signal) = self.look(view, inputs, memory).await? {
                     return Ok(signal);
                 }
+                if inputs.is_key_kept() {
+                    // The look gave way to a key, and comes after it.
+                    quiet_at = Some(Instant::now() + QUIET);
+                }
             }
         }
     }
@@ -158,7 +163,7 @@ impl Walk<'_> {
             view.work = Some(work("looking at what stands", None));
             let Done { result, signal } = {
                 let made = self.engine.made(position, memory);
-                Self::meanwhile(self.out, &self.look, self.engine.lab, view, inputs, made).await?
+                Self::meanwhile(self.out, &self.look, self.engine.lab, view, inputs, Keys::Wait, made).await?
             };
             view.work = None;
             if signal.is_some() {
@@ -265,8 +270,21 @@ impl Walk<'_> {
 
     /// Takes in a change of the cluster; true when somebody decided something that concerns the lab.
     fn notice(&self, view: &mut View, event: &Watched) -> bool {
-        let own = view.own_until.is_some_and(|until| Instant::now() < until);
+        let own =
+            view.own_until.is_some_and(|(until, stage)| Instant::now() < until && self.is_labs(view, event, stage));
         note_event(view, event, if own { "the lab" } else { "you" }, &lab_namespaces(self.engine.lab)) && !own
+    }
+
+    /// Whether a change may be the echo of the lab's work on a stage: of an object that the lab remembers, or of the mesh,
+    /// which it makes, and whose address it changes where it runs the tunnel. Nothing is deleted by a stage.
+    fn is_labs(&self, view: &View, event: &Watched, stage: usize) -> bool {
+        let Watched::Is(object) = event else { return false };
+        let tunnel = || self.engine.lab.spec.stages[stage].steps.iter().any(|step| matches!(step, StepSpec::Tunnel));
+        if meta::namespace(object) == Some(&self.engine.lab.spec.ingress.namespace) {
+            return tunnel() || !view.seen.knows(object);
+        }
+        let uid = meta::uid(object);
+        self.engine.state.inventory.iter().any(|item| item.uid == uid && item.creator != Creator::Learner)
     }
 
     /// Reads the records anew.
@@ -296,6 +314,11 @@ impl Walk<'_> {
     }
 }
 
+/// Marks a page that is drawn, so that a terminal which knows them shows it at once and not line by line
+/// (synchronized output, DEC private mode 2026); others ignore them.
+const FRAME_BEGINS: &str = "\x1b[?2026h";
+const FRAME_ENDS: &str = "\x1b[?2026l";
+
 /// A page is read in about this time; the progress line counts it in.
 fn reading_time(pages: usize) -> Duration {
     Duration::from_secs(20) * u32::try_from(pages).unwrap_or(0)
@@ -315,7 +338,8 @@ pub(super) fn draw(out: &mut dyn Write, look: &Look, lab: &Lab, view: &mut View)
     let frame = page.lay_out((rows, columns), view.scroll, look.paint);
     view.scroll = frame.scroll;
     view.seen.drawn();
-    let mut text = String::from("\x1b[?25l\x1b[H");
+    let mut text = String::from(FRAME_BEGINS);
+    text.push_str("\x1b[?25l\x1b[H");
     for (index, line) in frame.lines.iter().take(rows).enumerate() {
         if index > 0 {
             text.push_str("\r\n");
@@ -324,6 +348,7 @@ pub(super) fn draw(out: &mut dyn Write, look: &Look, lab: &Lab, view: &mut View)
         text.push_str("\x1b[K");
     }
     text.push_str("\x1b[J");
+    text.push_str(FRAME_ENDS);
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(no_terminal)
 }
 

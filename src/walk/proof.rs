@@ -5,20 +5,20 @@ use std::cmp::Ordering;
 use serde_json::Value;
 
 use super::view::Look;
-use crate::models::picture;
+use crate::models::picture::Picture;
 use crate::ui::{Paint, Share, Shares, bar, half_blocks};
 
 /// The picture's largest size on the screen, in characters.
 const PICTURE: (usize, usize) = (28, 15);
 
 /// Lines for the evidence of one stage; none where the summary says it all.
-pub(super) fn lines(evidence: &Value, look: &Look, width: usize) -> Vec<String> {
+pub(super) fn lines(evidence: &Value, picture: &Picture, look: &Look, width: usize) -> Vec<String> {
     let steps = evidence["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut lines = Vec::new();
     for step in steps {
         let seen = &step["seen"];
         match step["kind"].as_str() {
-            Some("predict") => lines.extend(prediction(seen, look, width)),
+            Some("predict") => lines.extend(prediction(seen, picture, look, width)),
             Some("traffic") => {
                 if let Some(shares) = shares_of(seen) {
                     lines.push(String::new());
@@ -39,13 +39,12 @@ pub(super) fn lines(evidence: &Value, look: &Look, width: usize) -> Vec<String> 
 }
 
 /// The picture beside (or, on a narrow screen, above) the ten likeliest classes.
-fn prediction(seen: &Value, look: &Look, width: usize) -> Vec<String> {
+fn prediction(seen: &Value, picture: &Picture, look: &Look, width: usize) -> Vec<String> {
     let top: Vec<Class> = classes_of(seen);
     if top.is_empty() {
         return Vec::new();
     }
-    let portrait = picture::portrait();
-    let drawn = half_blocks(&portrait.rgb, (portrait.width, portrait.height), PICTURE, look.colours);
+    let drawn = half_blocks(&picture.rgb, (picture.width, picture.height), PICTURE, look.colours);
     let across = drawn.iter().map(|line| console::measure_text_width(line)).max().unwrap_or(0);
     let beside = width >= across + 44;
     let mut lines = vec![String::new()];

@@ -83,6 +83,12 @@ impl Sightings {
         true
     }
 
+    /// Whether the object was seen before.
+    pub(super) fn knows(&self, object: &Value) -> bool {
+        let known = self.label(object).and_then(|label| self.known.get(&label));
+        known.is_some_and(|sight| sight.uid == meta::uid(object))
+    }
+
     /// The `limit` newest lines, the newest last.
     pub(super) fn lines(&self, limit: usize) -> Vec<&str> {
         let mut newest: Vec<&Sight> = self.known.values().filter(|sight| sight.line.is_some()).collect();
@@ -123,10 +129,12 @@ impl Sightings {
     }
 }
 
-/// The object without its status and what the server keeps books by.
+/// The object without its status and what the server keeps books by. An external address is decided by whoever runs a
+/// tunnel, although it stands in the status.
 fn decided(object: &Value) -> Value {
     let mut object = object.clone();
-    meta::remove_at(&mut object, &["status"]);
+    let address = object.pointer("/status/loadBalancer").cloned().unwrap_or_default();
+    meta::set_at(&mut object, &["status"], address);
     let metadata = serde_json::json!({"labels": meta::labels(&object), "deleted": meta::is_terminating(&object)});
     meta::set_at(&mut object, &["metadata"], metadata);
     object
@@ -189,6 +197,22 @@ mod tests {
         assert_eq!(seen.lines(3), ["deployment n/x deleted by you"]);
         assert!(seen.is(&deployment("5", 1, 0, now), "you"));
         assert!(seen.lines(3)[0].starts_with("deployment n/x made anew by you"), "{:?}", seen.lines(3));
+    }
+
+    #[test]
+    fn an_address_that_a_tunnel_gives_is_news() {
+        let mut seen = Sightings::since("2026-01-02T03:04:05Z".parse().unwrap(), vec!["istio-system".into()]);
+        let service = |version: &str, address: Value| {
+            json!({"apiVersion": "v1", "kind": "Service",
+                "metadata": {"name": "door", "namespace": "istio-system", "uid": "1", "resourceVersion": version,
+                    "creationTimestamp": "2026-01-01T00:00:00Z"},
+                "spec": {"type": "LoadBalancer"}, "status": {"loadBalancer": address}})
+        };
+        assert!(!seen.is(&service("1", json!({})), "you"));
+        assert!(seen.is(&service("2", json!({"ingress": [{"ip": "127.64.0.1"}]})), "you"));
+        assert_eq!(seen.lines(3), ["service door changed by you, EXTERNAL-IP 127.64.0.1"]);
+        assert!(seen.is(&service("3", json!({})), "you"));
+        assert_eq!(seen.lines(3), ["service door changed by you, EXTERNAL-IP <pending>"]);
     }
 
     #[test]

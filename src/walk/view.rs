@@ -1,6 +1,7 @@
 //! What is on the screen, and the pages that are made of it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -11,6 +12,7 @@ use super::proof;
 use super::seen::Sightings;
 use crate::doctor::{Failure, Next};
 use crate::lab::{Guide, Lab, StageSpec, StepSpec};
+use crate::models::picture::Picture;
 use crate::ui::{Colours, LiveNote, Mark, Paint, duration, markdown, show_failure, wrap};
 
 /// Lines of sightings at the foot of the screen.
@@ -29,6 +31,8 @@ pub struct Look {
     pub user_home: Option<PathBuf>,
     /// Whether kubectl is installed.
     pub kubectl: bool,
+    /// Where the lab runs, and why there if nobody asked for it.
+    pub cluster: String,
 }
 
 /// What the lab's records say, as of the last time that they changed.
@@ -67,8 +71,8 @@ pub(super) enum Panel {
     Hints(Vec<Failure>),
     /// It was looked at and does not hold.
     Failed(Box<Failure>),
-    /// It holds: what was shown, and the evidence.
-    Proven(String, Box<Value>),
+    /// It holds: what was shown, the evidence, and the picture that was asked about.
+    Proven(String, Box<Value>, Arc<Picture>),
     /// A question was answered.
     Answered {
         /// The question.
@@ -106,8 +110,8 @@ pub(super) struct View {
     /// One line about what is not so yet.
     pub(super) status: Option<String>,
     pub(super) seen: Sightings,
-    /// Until when changes are still the lab's own: a watch tells of them a moment after they were made.
-    pub(super) own_until: Option<Instant>,
+    /// Until when changes are still the lab's own, and of which stage: a watch tells of them a moment after they were made.
+    pub(super) own_until: Option<(Instant, usize)>,
 }
 
 impl View {
@@ -136,7 +140,7 @@ impl View {
             stages: self.board.standing.clone(),
             position: self.position(),
             heading,
-            left: if self.place == Place::Closing { Duration::ZERO } else { self.board.left },
+            left: if self.is_over() { Duration::ZERO } else { self.board.left },
         };
         Page { head, body, focus, foot: self.foot(look, width), keys: self.keys(lab) }
     }
@@ -212,12 +216,9 @@ impl View {
                 titled("hint", lines)
             }
             Panel::Failed(failure) => titled("checked", failure_lines(failure, look, width)),
-            Panel::Proven(summary, evidence) => {
-                let mut lines = Vec::new();
-                for line in summary.lines() {
-                    lines.extend(marked(Mark::Fine, line, width, paint));
-                }
-                lines.extend(proof::lines(evidence, look, width));
+            Panel::Proven(summary, evidence, picture) => {
+                let mut lines = summary_lines(summary, width, paint);
+                lines.extend(proof::lines(evidence, picture, look, width));
                 titled("checked", lines)
             }
             Panel::Answered { ask, right, because } => {
@@ -227,6 +228,11 @@ impl View {
                 titled("question", lines)
             }
         }
+    }
+
+    /// Whether nothing is left to do.
+    fn is_over(&self) -> bool {
+        self.place == Place::Closing || self.board.standing.iter().all(|standing| *standing == Standing::Proven)
     }
 
     fn foot(&self, look: &Look, width: usize) -> Vec<String> {
@@ -279,6 +285,9 @@ impl View {
                 keys
             }
         };
+        if !matches!(self.panel, Panel::None | Panel::Proven(..)) {
+            keys.push(("esc", "close"));
+        }
         keys.push(("l", "list"));
         if self.place != Place::Welcome {
             keys.push(("b", "back"));
@@ -295,8 +304,8 @@ impl View {
             lab.spec.stages.iter().zip(self.board.standing.iter().zip(&self.board.summaries))
         {
             let (mark, text) = match standing {
-                Standing::Proven => (Mark::Fine, summary.replace('\n', "; ")),
-                Standing::Failed => (Mark::Failed, summary.replace('\n', "; ")),
+                Standing::Proven => (Mark::Fine, in_one_line(summary)),
+                Standing::Failed => (Mark::Failed, in_one_line(summary)),
                 Standing::Open => (Mark::Quiet, "not done".to_owned()),
             };
             body.extend(marked(mark, &format!("{}: {text}", stage.title), width, paint));
@@ -318,8 +327,36 @@ impl View {
     }
 }
 
+/// What a stage has shown, for an overview: without warnings, remarks and details, and without the objects that were
+/// applied where something was shown about them.
+fn in_one_line(summary: &str) -> String {
+    const DETAILS: [&str; 4] = ["! ", "(", "top-10 ", "95 % "];
+    let shown: Vec<&str> =
+        summary.lines().filter(|line| !DETAILS.iter().any(|detail| line.starts_with(detail))).collect();
+    let applied = |line: &&&str| [" created", " configured", " as applied"].iter().any(|end| line.ends_with(end));
+    let kept: Vec<&str> = shown.iter().filter(|line| !applied(line)).copied().collect();
+    if kept.is_empty() { shown } else { kept }.join("; ")
+}
+
+/// What a stage has shown, a mark before each line; a remark in brackets belongs to the line above it.
+fn summary_lines(summary: &str, width: usize, paint: Paint) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in summary.lines() {
+        match line.strip_prefix("! ") {
+            Some(warning) => lines.extend(marked(Mark::Warning, warning, width, paint)),
+            None if line.starts_with('(') => {
+                lines.extend(wrap(line, width.saturating_sub(4).max(10)).iter().map(|line| format!("   {line}")));
+            }
+            None => lines.extend(marked(Mark::Fine, line, width, paint)),
+        }
+    }
+    lines
+}
+
 fn welcome(guide: &Guide, look: &Look, width: usize) -> Vec<String> {
     let mut body = indented(markdown(&guide.welcome, width.saturating_sub(2), look.paint));
+    body.push(String::new());
+    body.extend(indented(wrap(&format!("Cluster: {}", look.cluster), width.saturating_sub(2))));
     if !look.flags.is_empty() {
         body.push(String::new());
         body.push(" The second terminal is opened with".to_owned());

@@ -72,6 +72,13 @@ impl Bench {
         serde_json::from_str::<Value>(&text).unwrap()["pid"].as_u64().unwrap().try_into().unwrap()
     }
 
+    /// Asks the walk of this home to end, as a session that is closed does.
+    pub(crate) fn interrupt_walk(&self) {
+        let text = std::fs::read_to_string(self.home().join("lock")).unwrap();
+        let pid = serde_json::from_str::<Value>(&text).unwrap()["pid"].as_u64().unwrap();
+        kill(pid.try_into().unwrap(), "-TERM");
+    }
+
     /// The daemon's children whose command line has this word.
     pub(crate) fn children(&self, word: &str) -> Vec<u32> {
         let daemon = self.daemon();

@@ -16,5 +16,7 @@ mod lifecycle;
 mod likeness;
 mod models;
 mod reset;
+mod screen;
 mod surface;
 mod teardown;
+mod walk;
