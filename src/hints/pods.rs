@@ -14,6 +14,8 @@ const REVISION: &str = "deployment.kubernetes.io/revision";
 const NO_VERSIONS: [&str; 2] = ["No versions of servable", "Could not find base path"];
 /// Words by which it reports damaged files.
 const DAMAGE: [&str; 5] = ["Data loss", "DATA_LOSS", "DataLoss", "truncated", "checksum"];
+/// What it says of a flag's value that it does not understand; its usage follows, which tells nothing of the mistake.
+const MISTYPED: &str = "Couldn't interpret value";
 /// What it says once it answers over HTTP.
 const SERVING: &str = "Exporting HTTP/REST API at";
 
@@ -116,7 +118,11 @@ fn pod_failure(facts: &Facts, wanted: &Wanted, deployment: &Value, pod: &Value, 
             let mut failure = Situation::Crashing
                 .seen(format!("{subject}: it ends again and again"))
                 .observed(format!("{restarts} restarts{code}"));
-            failure.observed.extend(log.lines().rev().take(2).map(str::to_owned));
+            let last = log.lines().skip(log.lines().count().saturating_sub(2));
+            match log.lines().find(|line| line.contains(MISTYPED)) {
+                Some(line) => failure.observed.push(line.trim().to_owned()),
+                None => failure.observed.extend(last.map(str::to_owned)),
+            }
             let name = meta::name(pod);
             return Some(failure.then(
                 format!("kubectl logs -n {namespace} {name} -c {container} --previous"),

@@ -250,6 +250,19 @@ fn mistakes_with_pods_and_namespaces_are_recognised() {
     deploy("/spec/template/spec/containers/0/args", arguments);
     expect(&bench, "not-serving", &[], &["upstream connect error", "Exporting HTTP/REST API at:", ":8502"]);
     put_back();
+    // The program ends at once, again and again.
+    let mut arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"].clone();
+    arguments.as_array_mut().unwrap().push(json!("--rest_api_port=85O1"));
+    deploy("/spec/template/spec/containers/0/args", arguments);
+    expect(&bench, "crashing", &[], &["last exit code", "Couldn't interpret value 85O1", "--previous"]);
+    put_back();
+    // Nothing is wrong with it but that it is not what the manifest says, or not there.
+    deploy("/spec/minReadySeconds", json!(1));
+    expect(&bench, "altered", &[], &["spec.minReadySeconds", "kubectl diff -f deployment-resnet50.yaml"]);
+    cluster.delete("deployments", NAMESPACE, "image-classifier-resnet50");
+    expect(&bench, "not-applied", &[], &["image-classifier-resnet50 does not exist", "deployment-resnet50.yaml"]);
+    cluster.create("deployments", NAMESPACE, &deployment);
+    put_back();
 
     cluster.delete("configmaps", NAMESPACE, "resnet50-configs");
     cluster.create("configmaps", "default", &settings);
