@@ -23,6 +23,8 @@ use crate::steps::Memory;
 
 /// How long the cluster must be quiet before what somebody did in it is looked at.
 const QUIET: Duration = Duration::from_millis(600);
+/// Ctrl-Z, as it is read while keys are.
+const SUSPEND: Key = Key::Char('\u{1a}');
 /// How many events may be taken in before the screen is drawn.
 const SWALLOW: usize = 64;
 
@@ -198,6 +200,11 @@ impl Walk<'_> {
         match (&key, view.place) {
             (Key::CtrlC, _) => return Ok(Then::Leave(Some("SIGINT"))),
             (Key::Char('q'), _) => return Ok(Then::Leave(None)),
+            (&SUSPEND, _) => {
+                Taken::suspend().map_err(no_terminal)?;
+                inputs.key();
+                return Ok(Then::Stay);
+            }
             // These may prompt, and a prompt reads keys itself.
             (Key::Char('l'), _) => return self.choose_stage(view, inputs).await,
             (Key::Char('a'), Place::Stage(position)) => return self.question(position, view, inputs).await,

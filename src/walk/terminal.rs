@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Mutex, Once, PoisonError};
 
+use rustix::process::{Signal, kill_current_process_group};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 /// Alternate screen on, cleared, cursor away, and no wrapping of its own making at the last column.
@@ -21,12 +22,6 @@ pub(super) struct Taken(());
 impl Taken {
     /// Takes standard input and output, which must be terminals: no echo, no line editing, another screen.
     pub(super) fn take() -> io::Result<Self> {
-        let stdin = io::stdin();
-        let before = tcgetattr(&stdin)?;
-        let mut silent = before.clone();
-        // Signals stay on: Ctrl-C is heard even while nobody reads keys.
-        silent.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
-        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
         PANICS.call_once(|| {
             let earlier = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |panic| {
@@ -35,11 +30,18 @@ impl Taken {
             }));
         });
         let taken = Self(());
-        tcsetattr(&stdin, OptionalActions::Now, &silent)?;
-        let mut out = io::stdout();
-        out.write_all(ENTER.as_bytes())?;
-        out.flush()?;
+        hold()?;
         Ok(taken)
+    }
+
+    /// What Ctrl-Z does: gives the terminal back, stops, and takes the terminal again when the shell lets this go on.
+    ///
+    /// Call it on the main thread, which is the one that a signal to its own process stops before the call returns, and
+    /// while no key is asked for. Where no shell could let it go on, the system does not stop it.
+    pub(super) fn suspend() -> io::Result<()> {
+        restore();
+        kill_current_process_group(Signal::TSTP)?;
+        hold()
     }
 
     /// Rows and columns.
@@ -61,7 +63,20 @@ impl Drop for Taken {
     }
 }
 
-/// Puts everything back that [`Taken::take`] changed; only the first call does.
+fn hold() -> io::Result<()> {
+    let stdin = io::stdin();
+    let before = tcgetattr(&stdin)?;
+    let mut silent = before.clone();
+    // Signals stay on: Ctrl-C is heard even while nobody reads keys.
+    silent.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
+    *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+    tcsetattr(&stdin, OptionalActions::Now, &silent)?;
+    let mut out = io::stdout();
+    out.write_all(ENTER.as_bytes())?;
+    out.flush()
+}
+
+/// Puts everything back that [`hold`] changed; only the first call does.
 fn restore() {
     let before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(before) = before else { return };

@@ -17,6 +17,7 @@ use super::bench::Bench;
 pub(crate) const ENTER: &str = "\r";
 pub(crate) const ESCAPE: &str = "\x1b";
 pub(crate) const CTRL_C: &str = "\x03";
+pub(crate) const CTRL_Z: &str = "\x1a";
 
 /// How long the screen may take to show what is awaited; a machine with other work takes its time.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,7 +34,20 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     /// Starts the tiny lab's command on a terminal of `rows` × `columns`.
-    pub(crate) fn start(bench: &Bench, args: &[&str], (rows, columns): (u16, u16), variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(bench: &Bench, args: &[&str], size: (u16, u16), variables: &[(&str, &str)]) -> Self {
+        Self::run(&bench.tiny_command(args), size, variables)
+    }
+
+    /// Starts it below a shell with job control, which runs `then` after the command has ended or was stopped.
+    pub(crate) fn start_in_shell(bench: &Bench, args: &[&str], then: &str, size: (u16, u16)) -> Self {
+        let inner = bench.tiny_command(args);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("set -m; \"$0\" \"$@\"; {then}")]).arg(inner.get_program()).args(inner.get_args());
+        shell.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::run(&shell, size, &[])
+    }
+
+    fn run(inner: &Command, (rows, columns): (u16, u16), variables: &[(&str, &str)]) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -43,7 +57,6 @@ impl Terminal {
             let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
             Stdio::from(rustix::fs::open(name.as_c_str(), flags, Mode::empty()).unwrap())
         };
-        let inner = bench.tiny_command(args);
         // A session of its own whose controlling terminal this is, as a terminal program starts a shell.
         let mut command = Command::new("setsid");
         command.args(["--ctty", "--wait"]).arg(inner.get_program()).args(inner.get_args()).env_clear();
@@ -123,12 +136,17 @@ impl Terminal {
             }
         }
         let code = self.child.wait().unwrap().code().unwrap_or(-1);
+        self.assert_given_back();
+        code
+    }
+
+    /// Asserts that the terminal is as it was before the program took it.
+    pub(crate) fn assert_given_back(&self) {
         let modes = tcgetattr(&self.master).unwrap().local_modes;
         assert!(modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG), "{modes:?}\n{}", self.text());
         let screen = self.parser.screen();
         assert!(!screen.hide_cursor(), "the cursor is there again\n{}", self.text());
         assert!(!screen.alternate_screen(), "the first screen is there again");
-        code
     }
 
     fn take(&mut self, bytes: &[u8]) {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::api::Cluster;
 use super::bench::{Bench, eventually, kill, start};
-use super::screen::{CTRL_C, ENTER, ESCAPE, Terminal};
+use super::screen::{CTRL_C, CTRL_Z, ENTER, ESCAPE, Terminal};
 
 const USUAL: (u16, u16) = (24, 80);
 
@@ -95,6 +95,23 @@ fn ctrl_c_ends_it_everywhere_and_gives_the_terminal_back() {
     terminal.expect("quit");
     bench.interrupt_walk();
     assert_eq!(terminal.ended(), 130);
+}
+
+#[test]
+fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_back() {
+    let bench = Bench::new();
+    let mut terminal = Terminal::start_in_shell(&bench, &["walk"], "echo stopped; read line; fg; echo over", USUAL);
+    terminal.expect("[enter] begin");
+    terminal.type_keys(ENTER);
+    terminal.expect("1/13");
+    terminal.type_keys(CTRL_Z);
+    terminal.wait_for("the shell has the terminal", |terminal| terminal.lines().iter().any(|line| line == "stopped"));
+    terminal.assert_given_back();
+    terminal.type_keys(ENTER);
+    terminal.expect("1/13  Is this machine ready?");
+    terminal.type_keys("q");
+    assert_eq!(terminal.ended(), 0);
+    assert!(terminal.lines().iter().any(|line| line == "over"), "{}", terminal.text());
 }
 
 #[test]
