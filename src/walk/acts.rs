@@ -341,11 +341,10 @@ impl Walk<'_> {
             _ => 0,
         };
         let Some(question) = questions.get(asked % questions.len().max(1)) else { return Ok(Then::Stay) };
-        let ask = Ask::Choose {
-            text: "Your answer (↑ ↓ and enter; escape leaves it)".to_owned(),
-            items: question.choices.clone(),
-            at: 0,
-        };
+        let ask =
+            Ask::Choose {
+                text: "Your answer (↑ ↓, enter or esc)".to_owned(), items: question.choices.clone(), at: 0
+            };
         match self.prompt(&question.ask, ask, inputs).await? {
             Answer::Chosen(choice) => {
                 let panel = Panel::Answered {
@@ -372,10 +371,7 @@ impl Walk<'_> {
         let items =
             items.map(|(index, (stage, standing))| format!("{} {:>2} {}", sign(standing), index + 1, stage.title));
         let at = view.position().unwrap_or(0);
-        let ask =
-            Ask::Choose {
-                text: "Go to a stage (↑ ↓ and enter; escape stays)".to_owned(), items: items.collect(), at
-            };
+        let ask = Ask::Choose { text: "Go to a stage (↑ ↓, enter or esc)".to_owned(), items: items.collect(), at };
         match self.prompt("", ask, inputs).await? {
             Answer::Chosen(position) => {
                 self.go(view, Place::Stage(position));

@@ -15,6 +15,8 @@ use crate::lab::{Guide, Lab, StageSpec, StepSpec};
 use crate::models::picture::Picture;
 use crate::ui::{Colours, LiveNote, Mark, Paint, duration, markdown, show_failure, wrap};
 
+/// Columns of text at most: on longer lines the eye loses its place.
+const MEASURE: usize = 120;
 /// Lines of sightings at the foot of the screen.
 const SEEN: usize = 3;
 
@@ -130,7 +132,7 @@ impl View {
 
     /// The page for a terminal of `columns` columns.
     pub(super) fn page(&self, lab: &Lab, look: &Look, columns: usize) -> Page {
-        let width = columns.max(20);
+        let width = columns.clamp(20, MEASURE);
         let (heading, body, focus) = match self.place {
             Place::Welcome => (lab.spec.title.clone(), welcome(&lab.guide, look, width), None),
             Place::Stage(position) => self.stage(lab, look, position, width),
@@ -240,7 +242,10 @@ impl View {
         let fitted = |text: &str| console::truncate_str(text, width.saturating_sub(1), "…").into_owned();
         let mut foot: Vec<String> = Vec::new();
         for line in self.seen.lines(SEEN) {
-            foot.push(fitted(&format!(" {}  {line}", paint.notable("seen"))));
+            for (index, part) in wrap(line, width.saturating_sub(8).max(10)).iter().enumerate() {
+                let lead = if index == 0 { paint.notable("seen") } else { "    ".to_owned() };
+                foot.push(format!(" {lead}  {part}"));
+            }
         }
         if let Some(work) = &self.work {
             if let Some(shares) = &work.note.shares {
