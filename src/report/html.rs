@@ -74,6 +74,7 @@ fn section(page: &mut String, number: usize, stage: &Told, picture: &[u8]) {
         for line in &stage.summary {
             let _ = match line.strip_prefix("! ") {
                 Some(warning) => write!(page, "<li class=\"warning\">{}</li>", with_code(warning)),
+                None if line.starts_with('(') => write!(page, "<li class=\"aside\">{}</li>", with_code(line)),
                 None => write!(page, "<li>{}</li>", with_code(line)),
             };
         }
@@ -167,10 +168,10 @@ fn show_prediction(page: &mut String, prediction: &Prediction, picture: &[u8]) {
     let largest = prediction.classes.iter().map(|class| class.2).fold(f64::MIN_POSITIVE, f64::max);
     for (number, label, probability) in &prediction.classes {
         let name = label.as_deref().map_or_else(|| format!("class {number}"), |label| format!("{number} {label}"));
+        let name = escaped(&name);
         let _ = write!(
             page,
-            "<tr><th>{}</th><td class=\"meter\"><span style=\"width:{:.1}%\"></span></td><td>{:.2} %</td></tr>",
-            escaped(&name),
+            "<tr><th title=\"{name}\"><span>{name}</span></th><td class=\"meter\"><span style=\"width:{:.1}%\"></span></td><td>{:.2} %</td></tr>",
             probability / largest * 100.0,
             probability * 100.0
         );
