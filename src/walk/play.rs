@@ -159,6 +159,7 @@ impl Walk<'_> {
         view.place = Place::Stage(0);
         for position in 0..count {
             view.place = Place::Stage(position);
+            view.board.left = self.time_left(position);
             if view.board.standing[position] != Standing::Proven {
                 return Ok(Then::Stay);
             }
@@ -311,9 +312,13 @@ impl Walk<'_> {
                 .iter()
                 .map(|stage| record(stage).map(|record| record.summary.clone()).unwrap_or_default())
                 .collect(),
-            left: self.engine.time_left(view.position().unwrap_or(0))
-                + reading_time(stages.len() - view.position().unwrap_or(0)),
+            left: self.time_left(view.position().unwrap_or(0)),
         };
+    }
+
+    /// How long the rest takes from that stage on: working, and reading.
+    fn time_left(&self, position: usize) -> Duration {
+        self.engine.time_left(position) + reading_time(self.engine.lab.spec.stages.len() - position)
     }
 
     fn draw(&mut self, view: &mut View) -> Result<(), Failure> {

@@ -17,6 +17,8 @@ use crate::ui::{Colours, LiveNote, Mark, Paint, duration, markdown, show_failure
 
 /// Columns of text at most: on longer lines the eye loses its place.
 const MEASURE: usize = 120;
+/// Lines about what is not so yet, at most.
+const STATUS: usize = 4;
 /// Lines of sightings at the foot of the screen.
 const SEEN: usize = 3;
 
@@ -264,7 +266,7 @@ impl View {
             foot.push(fitted(&paint.notable(&text)));
         } else if let Some(status) = &self.status {
             let lines = marked(Mark::Warning, status, width, paint);
-            foot.extend(lines.into_iter().take(2));
+            foot.extend(lines.into_iter().take(STATUS));
         }
         foot
     }
