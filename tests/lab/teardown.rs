@@ -125,14 +125,15 @@ fn evidence_is_packed_before_anything_goes() {
     fs::create_dir_all(lab.join("lab/tiny")).unwrap();
     fs::write(lab.join("lab/tiny/lab.yaml"), tiny).unwrap();
     let lab = lab.join("lab/tiny");
-    let up = finish(bench.command(&["--lab", lab.to_str().unwrap(), "up"]));
+    let mine = |args: &[&str]| finish(bench.command(&[&["--lab", lab.to_str().unwrap()], args].concat()));
+    let up = mine(&["up"]);
     assert_eq!(up.code, 21, "{}\n{}", up.out, up.err);
     assert!(up.err.contains("IMAGE_UNKNOWN") && up.err.contains("canary-lab diagnose"), "{}", up.err);
 
     let kubeconfig = fs::read_to_string(bench.home().join("kubeconfig")).unwrap();
     let token = kubeconfig.lines().find_map(|line| line.trim().strip_prefix("token: ")).unwrap().trim_matches('"');
     let path = bench.directory().join("bundle.tar.gz");
-    let diagnose = bench.run(&["diagnose", "-o", path.to_str().unwrap()]);
+    let diagnose = mine(&["diagnose", "-o", path.to_str().unwrap()]);
     assert_eq!(diagnose.code, 0, "{diagnose:?}");
     assert_eq!(diagnose.out.trim(), path.to_str().unwrap());
     let files = unpacked(&path);
@@ -160,7 +161,7 @@ fn evidence_is_packed_before_anything_goes() {
     }
     assert!(fs::metadata(&path).unwrap().len() < 4 << 20);
 
-    let down = bench.run(&["down"]);
+    let down = mine(&["down"]);
     assert_eq!(down.code, 0, "{down:?}");
     let kept: Vec<_> = fs::read_dir(bench.home().join("diagnostics")).unwrap().flatten().collect();
     assert!(down.err.contains(kept[0].file_name().to_str().unwrap()), "{}", down.err);
@@ -170,13 +171,13 @@ fn evidence_is_packed_before_anything_goes() {
             || files["cluster/objects/pods.json"].contains("ErrImagePull")
     );
     // It outlives a purge of the failed lab, too, and goes with the next one.
-    let up = finish(bench.command(&["--lab", lab.to_str().unwrap(), "up"]));
+    let up = mine(&["up"]);
     assert_eq!(up.code, 21, "{}\n{}", up.out, up.err);
-    let down = bench.run(&["down", "--purge"]);
+    let down = mine(&["down", "--purge"]);
     assert_eq!(down.code, 0, "{down:?}");
     let kept: Vec<_> = fs::read_dir(bench.home().join("diagnostics")).unwrap().flatten().collect();
     assert!(kept.len() == 1 && down.out.contains(kept[0].file_name().to_str().unwrap()), "{kept:?} {}", down.out);
-    let down = bench.run(&["down", "--purge"]);
+    let down = mine(&["down", "--purge"]);
     assert_eq!(down.code, 0, "{down:?}");
     assert_gone(&bench, "purged again");
 }

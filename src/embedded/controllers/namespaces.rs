@@ -1,5 +1,6 @@
 //! The namespace controller: what every namespace holds from the start, and the end of one.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -87,6 +88,7 @@ async fn furnish(registry: &Registry, name: &str, certificate: &str) -> Result<(
 async fn empty(registry: &Registry, namespace: &Value) -> Result<Option<Duration>, Status> {
     let name = meta::name(namespace);
     let mut remaining: Vec<(String, usize)> = vec![];
+    let mut finalizers: BTreeMap<String, usize> = BTreeMap::new();
     let background = DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
     for resource in registry.catalog().iter().filter(|resource| resource.namespaced) {
         let full_name = resource.full_name();
@@ -103,6 +105,9 @@ async fn empty(registry: &Registry, namespace: &Value) -> Result<Option<Duration
         let (left, _) = registry.list(&full_name, Some(name))?;
         if !left.is_empty() {
             remaining.push((full_name, left.len()));
+            for finalizer in left.iter().flat_map(|object| meta::finalizers(object)) {
+                *finalizers.entry(finalizer.to_owned()).or_default() += 1;
+            }
         }
     }
     if remaining.is_empty() {
@@ -110,7 +115,7 @@ async fn empty(registry: &Registry, namespace: &Value) -> Result<Option<Duration
         released.await?;
         return Ok(None);
     }
-    let conditions = conditions(namespace, &remaining);
+    let conditions = conditions(namespace, &remaining, &finalizers);
     if namespace["status"]["conditions"] != conditions {
         let changed = registry.modify("namespaces", None, name, |stored| {
             stored["status"]["conditions"] = conditions.clone();
@@ -122,7 +127,7 @@ async fn empty(registry: &Registry, namespace: &Value) -> Result<Option<Duration
 }
 
 /// The five conditions that `kubectl get ns -o yaml` shows for a namespace that cannot go yet.
-fn conditions(namespace: &Value, remaining: &[(String, usize)]) -> Value {
+fn conditions(namespace: &Value, remaining: &[(String, usize)], finalizers: &BTreeMap<String, usize>) -> Value {
     let counts: Vec<String> = remaining
         .iter()
         .map(|(resource, count)| {
@@ -130,6 +135,14 @@ fn conditions(namespace: &Value, remaining: &[(String, usize)]) -> Value {
         })
         .collect();
     let content = format!("Some resources are remaining: {}", counts.join(", "));
+    let held: Vec<String> =
+        finalizers.iter().map(|(finalizer, count)| format!("{finalizer} in {count} resource instances")).collect();
+    let held = format!("Some content in the namespace has finalizers remaining: {}", held.join(", "));
+    let held = if finalizers.is_empty() {
+        ("False", "ContentHasNoFinalizers", "All content-preserving finalizers finished")
+    } else {
+        ("True", "SomeFinalizersRemain", held.as_str())
+    };
     let since = |kind: &str, status: &str| {
         let current = namespace["status"]["conditions"].as_array().into_iter().flatten();
         current
@@ -158,11 +171,6 @@ fn conditions(namespace: &Value, remaining: &[(String, usize)]) -> Value {
             "All content successfully deleted, may be waiting on finalization"
         ),
         condition("NamespaceContentRemaining", "True", "SomeResourcesRemain", &content),
-        condition(
-            "NamespaceFinalizersRemaining",
-            "False",
-            "ContentHasNoFinalizers",
-            "All content-preserving finalizers finished"
-        ),
+        condition("NamespaceFinalizersRemaining", held.0, held.1, held.2),
     ])
 }
