@@ -58,7 +58,7 @@ impl Walk<'_> {
                 format!("Stages {} to {} come first. The lab does them as well.", first + 1, position)
             };
             let ask = Ask::Confirm { text: "Go on?".to_owned(), default: true };
-            match self.prompt(&text, ask, inputs).await? {
+            match self.prompt(&text, ask, view, inputs).await? {
                 Answer::Confirmed(true) => {}
                 Answer::Signal(signal) => return Ok(Then::Leave(Some(signal))),
                 _ => return Ok(Then::Stay),
@@ -109,7 +109,7 @@ impl Walk<'_> {
         }
         let text = format!("{}. Key d shows the difference. The lab's own would take its place.", failure.headline);
         let ask = Ask::Confirm { text: "Replace it?".to_owned(), default: true };
-        match self.prompt(&text, ask, inputs).await? {
+        match self.prompt(&text, ask, view, inputs).await? {
             Answer::Confirmed(true) => Ok(Some(Then::Stay)),
             Answer::Signal(signal) => Ok(Some(Then::Leave(Some(signal)))),
             _ => Ok(None),
@@ -160,7 +160,12 @@ impl Walk<'_> {
                         Input::Heard(Heard::Gone) => { signal = Some("SIGHUP"); let _ = stop.send("SIGHUP"); }
                         Input::Heard(_) => inputs.key(),
                         Input::Signal(name) => { signal = Some(name); let _ = stop.send(name); }
-                        Input::Cluster(event) => { note_event(view, &event, if mode == Mode::Up { "the lab" } else { "you" }, &lab_namespaces(lab)); }
+                        Input::Cluster(event) => {
+                            let by = if mode == Mode::Up { "the lab" } else { "you" };
+                            if note_event(view, &event, by, &lab_namespaces(lab)) && mode != Mode::Up {
+                                view.look_soon();
+                            }
+                        }
                         Input::Resized | Input::Tick => {}
                     },
                 }
@@ -345,7 +350,7 @@ impl Walk<'_> {
             Ask::Choose {
                 text: "Your answer (↑ ↓, enter or esc)".to_owned(), items: question.choices.clone(), at: 0
             };
-        match self.prompt(&question.ask, ask, inputs).await? {
+        match self.prompt(&question.ask, ask, view, inputs).await? {
             Answer::Chosen(choice) => {
                 let panel = Panel::Answered {
                     ask: question.ask.clone(),
@@ -372,7 +377,7 @@ impl Walk<'_> {
             items.map(|(index, (stage, standing))| format!("{} {:>2} {}", sign(standing), index + 1, stage.title));
         let at = view.position().unwrap_or(0);
         let ask = Ask::Choose { text: "Go to a stage (↑ ↓, enter or esc)".to_owned(), items: items.collect(), at };
-        match self.prompt("", ask, inputs).await? {
+        match self.prompt("", ask, view, inputs).await? {
             Answer::Chosen(position) => {
                 self.go(view, Place::Stage(position));
                 Ok(Then::Stay)
@@ -383,7 +388,13 @@ impl Walk<'_> {
     }
 
     /// Shows a prompt on an empty screen and waits for its answer; signals are heard meanwhile.
-    pub(super) async fn prompt(&mut self, lead: &str, ask: Ask, inputs: &mut Inputs) -> Result<Answer, Failure> {
+    pub(super) async fn prompt(
+        &mut self,
+        lead: &str,
+        ask: Ask,
+        view: &mut View,
+        inputs: &mut Inputs,
+    ) -> Result<Answer, Failure> {
         let (_, columns) = Taken::size();
         let mut text = String::from("\x1b[2J\x1b[H");
         for line in wrap(lead, columns.saturating_sub(2).max(20)) {
@@ -400,7 +411,8 @@ impl Walk<'_> {
                 Input::Heard(Heard::Chosen(answer)) => break answer.map_or(Answer::Left, Answer::Chosen),
                 Input::Heard(Heard::Gone) => break Answer::Signal("SIGHUP"),
                 Input::Signal(signal) => break Answer::Signal(signal),
-                Input::Heard(Heard::Key(_)) | Input::Cluster(_) | Input::Resized | Input::Tick => {}
+                Input::Cluster(event) => self.notice(view, &event),
+                Input::Heard(Heard::Key(_)) | Input::Resized | Input::Tick => {}
             }
         };
         inputs.key();
@@ -441,7 +453,9 @@ impl Walk<'_> {
                         }
                     }
                     Input::Heard(_) => inputs.key(),
-                    Input::Cluster(event) => { note_event(view, &event, "you", &lab_namespaces(lab)); }
+                    Input::Cluster(event) => if note_event(view, &event, "you", &lab_namespaces(lab)) {
+                        view.look_soon();
+                    },
                     Input::Resized | Input::Tick => draw(out, look, lab, view)?,
                 },
             }

@@ -21,8 +21,6 @@ use crate::run::{Engine, Mode};
 use crate::state::{Creator, StageStanding};
 use crate::steps::Memory;
 
-/// How long the cluster must be quiet before what somebody did in it is looked at.
-const QUIET: Duration = Duration::from_millis(600);
 /// Ctrl-Z, as it is read while keys are.
 const SUSPEND: Key = Key::Char('\u{1a}');
 /// How many events may be taken in before the screen is drawn.
@@ -74,6 +72,7 @@ impl Walk<'_> {
             work: None,
             status: None,
             seen: Sightings::since(since, usual),
+            look_at: None,
             own_until: None,
         };
         let memory = Memory::default();
@@ -95,7 +94,6 @@ impl Walk<'_> {
         if let Then::Leave(signal) = self.find_place(view, inputs, memory).await? {
             return Ok(signal);
         }
-        let mut quiet_at: Option<Instant> = None;
         loop {
             inputs.key();
             self.draw(view)?;
@@ -103,18 +101,14 @@ impl Walk<'_> {
             for _ in 0..SWALLOW {
                 // A burst of events is one change of the screen.
                 match input {
-                    Input::Cluster(event) => {
-                        if self.notice(view, &event) {
-                            quiet_at = Some(Instant::now() + QUIET);
-                        }
-                    }
+                    Input::Cluster(event) => self.notice(view, &event),
                     Input::Tick => {}
                     other => {
                         input = other;
                         break;
                     }
                 }
-                if quiet_at.is_some_and(|at| at <= Instant::now()) {
+                if view.is_time_to_look() {
                     input = Input::Tick;
                     break;
                 }
@@ -127,9 +121,7 @@ impl Walk<'_> {
                 Input::Signal(signal) => Then::Leave(Some(signal)),
                 Input::Heard(heard) => self.heard(heard, view, inputs, memory).await?,
                 Input::Cluster(event) => {
-                    if self.notice(view, &event) {
-                        quiet_at = Some(Instant::now() + QUIET);
-                    }
+                    self.notice(view, &event);
                     Then::Stay
                 }
                 Input::Resized | Input::Tick => Then::Stay,
@@ -137,14 +129,14 @@ impl Walk<'_> {
             if let Then::Leave(signal) = then {
                 return Ok(signal);
             }
-            if quiet_at.is_some_and(|at| at <= Instant::now()) {
-                quiet_at = None;
+            if view.is_time_to_look() {
+                view.look_at = None;
                 if let Then::Leave(signal) = self.look(view, inputs, memory).await? {
                     return Ok(signal);
                 }
                 if inputs.is_key_kept() {
                     // The look gave way to a key, and comes after it.
-                    quiet_at = Some(Instant::now() + QUIET);
+                    view.look_soon();
                 }
             }
         }
@@ -276,11 +268,13 @@ impl Walk<'_> {
         view.scroll = view.scroll.saturating_add_signed(lines);
     }
 
-    /// Takes in a change of the cluster; true when somebody decided something that concerns the lab.
-    fn notice(&self, view: &mut View, event: &Watched) -> bool {
+    /// Takes in a change of the cluster; what somebody decided that concerns the lab is looked at soon.
+    pub(super) fn notice(&self, view: &mut View, event: &Watched) {
         let own =
             view.own_until.is_some_and(|(until, stage)| Instant::now() < until && self.is_labs(view, event, stage));
-        note_event(view, event, if own { "the lab" } else { "you" }, &lab_namespaces(self.engine.lab)) && !own
+        if note_event(view, event, if own { "the lab" } else { "you" }, &lab_namespaces(self.engine.lab)) && !own {
+            view.look_soon();
+        }
     }
 
     /// Whether a change may be the echo of the lab's work on a stage: of an object that the lab remembers, or of the mesh,

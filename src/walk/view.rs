@@ -17,6 +17,8 @@ use crate::ui::{Colours, LiveNote, Mark, Paint, duration, markdown, show_failure
 
 /// Columns of text at most: on longer lines the eye loses its place.
 const MEASURE: usize = 120;
+/// How long the cluster must be quiet before what somebody did in it is looked at.
+const QUIET: Duration = Duration::from_millis(600);
 /// Lines about what is not so yet, at most.
 const STATUS: usize = 4;
 /// Lines of sightings at the foot of the screen.
@@ -114,11 +116,23 @@ pub(super) struct View {
     /// One line about what is not so yet.
     pub(super) status: Option<String>,
     pub(super) seen: Sightings,
+    /// When what somebody did in the cluster is to be looked at: a while after the last of it.
+    pub(super) look_at: Option<Instant>,
     /// Until when changes are still the lab's own, and of which stage: a watch tells of them a moment after they were made.
     pub(super) own_until: Option<(Instant, usize)>,
 }
 
 impl View {
+    /// Somebody did something in the cluster: it is looked at when the cluster has been quiet for a while.
+    pub(super) fn look_soon(&mut self) {
+        self.look_at = Some(Instant::now() + QUIET);
+    }
+
+    /// Whether it is time to look.
+    pub(super) fn is_time_to_look(&self) -> bool {
+        self.look_at.is_some_and(|at| at <= Instant::now())
+    }
+
     /// The stage that is shown.
     pub(super) fn position(&self) -> Option<usize> {
         match self.place {

@@ -146,12 +146,16 @@ fn a_learner_types_and_the_walk_sees_it() {
     terminal.type_keys("d");
     terminal.expect("Namespace tf-serving");
     terminal.type_keys("h");
-    terminal.expect("kubectl create ns tf-serving");
+    terminal.expect("asks for sidecars");
 
-    // The learner does the next one, in two steps; the walk sees both and checks by itself.
+    // The learner does the next one, in two steps; the walk sees both and checks by itself. What happens while a prompt
+    // stands is not missed.
     let cluster = Cluster::of(&bench);
     let named = |name: &str| json!({"metadata": {"name": name}});
+    terminal.type_keys("l");
+    terminal.expect("Go to a stage");
     cluster.create("namespaces", "", &named("tf-serving"));
+    terminal.type_keys(ESCAPE);
     terminal.expect("namespace tf-serving created by you");
     terminal.expect("Not yet");
     cluster.patch("namespaces", "", "tf-serving", &json!({"metadata": {"labels": {"istio-injection": "enabled"}}}));
