@@ -9,6 +9,8 @@ mod html;
 mod junit;
 mod markdown;
 mod story;
+#[cfg(test)]
+mod tests;
 mod tutorial;
 
 pub use html::html;

@@ -401,14 +401,15 @@ fn indented(lines: Vec<String>) -> Vec<String> {
     lines.into_iter().map(|line| if line.is_empty() { line } else { format!(" {line}") }).collect()
 }
 
-/// A line whose own indent is kept where it is broken.
+/// A line whose own indent is kept where it is broken; what follows a short word and two spaces hangs beside that word.
 fn hanging(line: &str, width: usize) -> Vec<String> {
-    let indent = line.len() - line.trim_start().len();
-    let lead = " ".repeat(indent + 1);
-    wrap(line.trim_start(), width.saturating_sub(indent + 2).max(10))
-        .iter()
-        .map(|line| format!("{lead}{line}"))
-        .collect()
+    const WORD: usize = 8;
+    let text = line.trim_start();
+    let lead = " ".repeat(line.len() - text.len() + 1);
+    let (word, rest) = text.split_at(text.find("  ").filter(|at| *at <= WORD).map_or(0, |at| at + 2));
+    let room = width.saturating_sub(lead.len() + word.len() + 1).max(10);
+    let beside = |index| if index == 0 { word.to_owned() } else { " ".repeat(word.len()) };
+    wrap(rest, room).iter().enumerate().map(|(index, line)| format!("{lead}{}{line}", beside(index))).collect()
 }
 
 /// The failure with the walk's own keys in place of commands that would have to wait for it: it holds the lab's lock.
@@ -437,4 +438,16 @@ fn failure_lines(failure: &Failure, look: &Look, width: usize) -> Vec<String> {
     let mut lines = marked(Mark::Failed, &failure.headline, width, look.paint);
     lines.extend(String::from_utf8_lossy(&out).lines().skip(1).map(str::to_owned));
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hanging;
+
+    #[test]
+    fn what_follows_a_short_word_hangs_beside_it() {
+        assert_eq!(hanging("yes  rule 1 takes every request", 20), [" yes  rule 1 takes", "      every request"]);
+        assert_eq!(hanging("  100 %  resnet50 of x", 40), ["   100 %  resnet50 of x"]);
+        assert_eq!(hanging("host 127.64.0.1 is taken", 16), [" host", " 127.64.0.1 is", " taken"]);
+    }
 }
