@@ -153,6 +153,10 @@ impl Walk<'_> {
             view.place = Place::Stage(position);
             view.board.left = self.time_left(position);
             if view.board.standing[position] != Standing::Proven {
+                if view.board.standing[position] == Standing::Failed {
+                    let summary = &view.board.summaries[position];
+                    view.status = Some(format!("It did not succeed last time: {summary}"));
+                }
                 return Ok(Then::Stay);
             }
             view.work = Some(work("looking at what stands", None));
