@@ -5,11 +5,12 @@
 #[path = "../../src/savedmodel/mod.rs"]
 pub mod savedmodel;
 
-/// The rooms of `src/models` that read files.
+/// The rooms of `src/models` that read files; its own path makes theirs begin at this file.
+#[path = "."]
 pub mod models {
-    #[path = "../../../src/models/hdf5/mod.rs"]
+    #[path = "../../src/models/hdf5/mod.rs"]
     pub mod hdf5;
-    #[path = "../../../src/models/jpeg/mod.rs"]
+    #[path = "../../src/models/jpeg/mod.rs"]
     pub mod jpeg;
 }
 

@@ -304,7 +304,8 @@ impl Hdf5File {
         heap.expect(b"GCOL")?;
         let end = heap.number(8, 8)?;
         let mut position = 16;
-        while position + 16 <= end {
+        // A size may be anything, so the next position may be near the largest number.
+        while end.checked_sub(16).is_some_and(|last| position <= last) {
             let (index, size) = (heap.number(position, 2)?, heap.number(position + 8, 8)?);
             if index == 0 {
                 break;

@@ -100,6 +100,21 @@ mod tests {
     }
 
     #[test]
+    fn a_heap_object_whose_size_leads_beyond_all_numbers_ends_the_search() {
+        // Found by the fuzzer: behind this size the next position is almost 2^64.
+        let mut bytes = std::fs::read(fixture("weights_tf25.h5")).unwrap();
+        let heaps: Vec<usize> = (0..bytes.len() - 32).filter(|&at| bytes[at..].starts_with(b"GCOL")).collect();
+        assert!(!heaps.is_empty());
+        for heap in heaps {
+            bytes[heap + 24..heap + 32].copy_from_slice(&(u64::MAX - 39).to_le_bytes());
+            // The first object gets a number that nothing asks for, so that the search goes on.
+            bytes[heap + 16..heap + 18].copy_from_slice(&u16::MAX.to_le_bytes());
+        }
+        let file = Hdf5File::parse(bytes).unwrap();
+        assert!(matches!(file.layers(), Err(Hdf5Error::Corrupt { what: "a global heap", .. })));
+    }
+
+    #[test]
     fn truncated_and_flipped_files_end_in_errors_not_in_panics_or_loops() {
         let whole = std::fs::read(fixture("weights_tf25.h5")).unwrap();
         let folder = tempfile::tempdir().unwrap();
