@@ -130,22 +130,23 @@ fn skip(scanner: &mut Scanner<'_>) {
     }
 }
 
-/// Reads one number. Integers of up to nine digits, which are most, do not touch the general reader.
+/// Powers of ten by which a decimal's digits are divided.
+const POWERS: [f64; 8] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7];
+
+/// Reads one number. Those with up to seven digits on either side of the point, which are most, do not touch the general
+/// reader; the result has the same bits.
 fn number(scanner: &mut Scanner<'_>) -> Option<f32> {
     let rest = &scanner.text[scanner.position..];
-    let mut value = 0_u32;
-    let mut length = 0;
-    while length < 9 {
-        let digit = rest.get(length)?.wrapping_sub(b'0');
-        if digit > 9 {
-            break;
-        }
-        value = value * 10 + u32::from(digit);
-        length += 1;
-    }
-    if length > 0 && (length == 1 || rest[0] != b'0') && matches!(rest.get(length), Some(b',' | b']' | b' ' | b'\n')) {
-        scanner.position += length;
-        return Some(f64::from(value) as f32);
+    let minus = rest.first() == Some(&b'-');
+    if let Some((digits, behind_point, length)) = short_decimal(&rest[usize::from(minus)..]) {
+        scanner.position += usize::from(minus) + length;
+        let value = digits as f64 / POWERS[behind_point];
+        return Some(match (minus, behind_point) {
+            (false, _) => value as f32,
+            // An integer has no negative zero.
+            (true, 0) => (0.0 - value) as f32,
+            (true, _) => -value as f32,
+        });
     }
     match scanner.number().ok()? {
         Node::Unsigned(value) => Some(value as f64 as f32),
@@ -153,6 +154,43 @@ fn number(scanner: &mut Scanner<'_>) -> Option<f32> {
         Node::Double(value) => Some(value as f32),
         _ => None,
     }
+}
+
+/// The digits of a number at the beginning of the text as an integer, how many of them stand behind the point, and the
+/// length of it all. `None` for whatever is longer or of another form, or stands at the very end.
+fn short_decimal(text: &[u8]) -> Option<(u64, usize, usize)> {
+    let (count, whole) = leading_digits(*text.first_chunk()?);
+    if count == 0 || count == 8 || (count > 1 && text[0] == b'0') {
+        return None;
+    }
+    let (digits, behind_point, length) = if text[count] == b'.' {
+        let (behind, fraction) = leading_digits(*text[count + 1..].first_chunk()?);
+        if behind == 0 || behind == 8 {
+            return None;
+        }
+        (whole * POWERS[behind] as u64 + fraction, behind, count + 1 + behind)
+    } else {
+        (whole, 0, count)
+    };
+    matches!(text.get(length)?, b',' | b']' | b' ' | b'\n').then_some((digits, behind_point, length))
+}
+
+/// How many of the bytes are digits before the first that is none, and the number that these are.
+///
+/// All eight bytes are looked at at once, as lanes of one word: numbers have one to three digits as pictures have
+/// it, and a loop over them would be guessed wrong at every other one.
+fn leading_digits(bytes: [u8; 8]) -> (usize, u64) {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let values = u64::from_le_bytes(bytes) ^ (0x30 * EACH);
+    // A lane above 9 gets its high bit; what it carries over only reaches lanes behind it.
+    let others = (values.wrapping_add(0x76 * EACH) | values) & (0x80 * EACH);
+    let count = others.trailing_zeros() / 8;
+    // The digits go to the end of the word, zeros in front of them.
+    let digits = values.checked_shl(64 - 8 * count).unwrap_or(0);
+    // Neighbours become numbers of two, four and eight digits.
+    let pairs = (digits.wrapping_mul(10 << 8 | 1) >> 8) & 0x00FF_00FF_00FF_00FF;
+    let fours = (pairs.wrapping_mul(100 << 16 | 1) >> 16) & 0x0000_FFFF_0000_FFFF;
+    (count as usize, fours.wrapping_mul(10_000 << 32 | 1) >> 32)
 }
 
 #[cfg(test)]
@@ -200,18 +238,72 @@ mod tests {
         }
     }
 
-    #[test]
-    fn both_ways_read_the_same_numbers() {
-        for number in
-            ["0", "-0", "7", "123456789", "1234567890", "16777217", "0.1", "1e400", "3.4028236e38", "-1e-50", "00"]
-        {
-            let text = format!("{{\"inputs\":[{number}]}}");
+    fn assert_read_alike(number: &str) {
+        // Behind other numbers, where eight bytes can be read at once, and at the end of the text, where they cannot.
+        for text in [format!("{{\"inputs\":[{number},12345678]}}    "), format!("{{\"inputs\":[{number}]}}")] {
             let long = parse(text.as_bytes()).ok().and_then(|document| {
                 let root = document.root();
                 root.member("inputs").and_then(|array| array.elements().next()).and_then(super::super::Value::double)
             });
             let short = shape_and_values(&text).map(|(_, values)| values[0]);
-            assert_eq!(short.map(f32::to_bits), long.map(|value| (value as f32).to_bits()), "{number}");
+            assert_eq!(short.map(f32::to_bits), long.map(|value| (value as f32).to_bits()), "{text}");
+        }
+    }
+
+    #[test]
+    fn both_ways_read_the_same_numbers() {
+        for number in [
+            "0",
+            "-0",
+            "7",
+            "123456789",
+            "1234567890",
+            "16777217",
+            "0.1",
+            "1e400",
+            "3.4028236e38",
+            "-1e-50",
+            "00",
+            "-0.0",
+            "255.0",
+            "1234567.7654321",
+            "9999999.9999999",
+            "12345678.5",
+            "0.12345678",
+            "1.",
+            ".5",
+            "-",
+            "-.5",
+            "1.5e3",
+            "1e2",
+            "01.5",
+            "1.5.",
+            "-12.25",
+            "-7",
+            "1-",
+            "0.0000001",
+            "1234567",
+            "12345678",
+            "/",
+            ":",
+            "1/",
+            "1:",
+            "1\u{e9}",
+        ] {
+            assert_read_alike(number);
+        }
+        for whole in [0_u32, 1, 9, 10, 99, 100, 255, 1234567] {
+            for fraction in ["", ".0", ".5", ".25", ".01", ".999999", ".0000001"] {
+                assert_read_alike(&format!("{whole}{fraction}"));
+                assert_read_alike(&format!("-{whole}{fraction}"));
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_alike(number in "-?[0-9]{0,9}(\\.[0-9]{0,9})?(e-?[0-9]{1,2})?") {
+            assert_read_alike(&number);
         }
     }
 }
