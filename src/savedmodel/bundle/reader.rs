@@ -123,7 +123,7 @@ impl Variables {
             .ok_or_else(|| SavedModelError::UnknownTensor { path: self.index_path.clone(), key: key.to_owned() })
     }
 
-    /// Reads a tensor; its checksum is not looked at (see [`Self::verify`]).
+    /// Reads a tensor and compares it with its checksum, as TensorFlow does.
     pub fn get(&self, key: &str) -> Result<VariableSlice, SavedModelError> {
         let info = self.info(key)?;
         if info.dtype.size().is_none() {
@@ -132,6 +132,7 @@ impl Variables {
             return Err(SavedModelError::Damaged { path: self.index_path.clone(), damage });
         }
         let bytes = self.read(info)?;
+        self.compare(key, info, checksum::masked(&bytes))?;
         Ok(VariableSlice { dtype: info.dtype, shape: info.shape.clone(), bytes: bytes.into() })
     }
 
@@ -139,17 +140,24 @@ impl Variables {
     pub fn verify(&self, key: &str) -> Result<u64, SavedModelError> {
         let info = self.info(key)?;
         let bytes = self.read(info)?;
-        let path = &self.shards[info.shard as usize].path;
-        let damaged = |damage| SavedModelError::Damaged { path: path.clone(), damage };
         let computed = if info.dtype == DataType::DtString {
-            strings::masked_checksum(&bytes, info.elements()).map_err(damaged)?
+            let path = self.shards[info.shard as usize].path.clone();
+            strings::masked_checksum(&bytes, info.elements())
+                .map_err(|damage| SavedModelError::Damaged { path, damage })?
         } else {
             checksum::masked(&bytes)
         };
+        self.compare(key, info, computed)?;
+        Ok(info.size)
+    }
+
+    fn compare(&self, key: &str, info: &VariableInfo, computed: u32) -> Result<(), SavedModelError> {
         if computed == info.crc32c {
-            return Ok(info.size);
+            return Ok(());
         }
-        Err(damaged(Damage::Checksum { what: format!("the tensor {key:?}"), stored: info.crc32c, computed }))
+        let path = self.shards[info.shard as usize].path.clone();
+        let damage = Damage::Checksum { what: format!("the tensor {key:?}"), stored: info.crc32c, computed };
+        Err(SavedModelError::Damaged { path, damage })
     }
 
     fn read(&self, info: &VariableInfo) -> Result<Vec<u8>, SavedModelError> {
