@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::constant::Constant;
 use super::graph::{Graph, Op, Port};
 use super::import::import;
-use super::status::{LoadError, RunError};
+use super::status::{LoadError, RunError, StatusCode};
 use crate::savedmodel::LoadedSavedModel;
 use crate::savedmodel::proto::attr_value::Value;
 use crate::savedmodel::proto::{AttrValue, DataType, NodeDef, SignatureDef, TensorInfo, tensor_info};
@@ -50,12 +50,19 @@ fn node_of(tensor: &str) -> &str {
     tensor.split(':').next().unwrap_or(tensor)
 }
 
+/// The type that a signature declares for a result.
+fn result_type(model: &LoadedSavedModel, tensor: &str) -> Option<i32> {
+    let results = model.signatures.values().flat_map(|signature| signature.outputs.values());
+    let mut types = results.filter(|info| info.tensor_name() == Some(tensor)).map(|info| info.dtype);
+    types.find(|&dtype| dtype != DataType::DtInvalid as i32)
+}
+
 /// Walks through all calls and leaves one level of nodes.
 ///
 /// Fails as [`Session::load`](super::Session::load) does: on an op that is not supported here, or a graph that
 /// contradicts itself.
 pub fn flatten(model: &LoadedSavedModel) -> Result<FlatModel, LoadError> {
-    let Graph { nodes, feeds, fetches } = import(&model.graph, model.signatures.values())?;
+    let Graph { nodes, feeds, fetches, checks } = import(&model.graph, model.signatures.values())?;
     let mut names = Names::default();
     let mut chosen: Vec<Option<String>> = vec![None; nodes.len()];
     let mut fed: Vec<_> = feeds.iter().collect();
@@ -111,18 +118,37 @@ pub fn flatten(model: &LoadedSavedModel) -> Result<FlatModel, LoadError> {
                 made.attr.clone_from(&attributes.0);
             }
             _ => {
-                let text = "its step cannot be written as a node";
-                return Err(LoadError::Graph(RunError::invalid(text).at(&node.name)));
+                let text = "a branch or loop cannot be written without functions";
+                return Err(LoadError::Graph(RunError::new(StatusCode::Unimplemented, text).at(&node.name)));
             }
         }
         list.push(made);
+    }
+    // A result that waits for assertions gets a node of its own, which they do not depend on.
+    let mut waiting = HashMap::new();
+    let mut asserted: Vec<_> = checks.iter().collect();
+    asserted.sort();
+    for (fetched, checks) in asserted {
+        let (Some(port), Some(dtype)) = (fetches.get(fetched), result_type(model, fetched)) else { continue };
+        let name = names.unique(&format!("{}_asserted", chosen[port.node]));
+        let controls = checks.iter().map(|&check| format!("^{}", chosen[check]));
+        list.push(NodeDef {
+            name: name.clone(),
+            op: "Identity".to_owned(),
+            input: std::iter::once(tensor(port)).chain(controls).collect(),
+            attr: [("T".to_owned(), AttrValue::from(Value::Type(dtype)))].into(),
+            ..NodeDef::default()
+        });
+        waiting.insert(fetched.as_str(), format!("{name}:0"));
     }
     let signatures = model.signatures.iter().filter_map(|(key, signature)| {
         let mut signature = signature.clone();
         signature.outputs.retain(|_, info| info.dtype != DataType::DtInvalid as i32);
         for info in signature.outputs.values_mut() {
-            let port = info.tensor_name().and_then(|name| fetches.get(name))?;
-            let name = format!("{}:{}", chosen[port.node], port.output);
+            let fetched = info.tensor_name()?;
+            let port = fetches.get(fetched)?;
+            let plain = || format!("{}:{}", chosen[port.node], port.output);
+            let name = waiting.get(fetched).cloned().unwrap_or_else(plain);
             info.encoding = Some(tensor_info::Encoding::Name(name));
         }
         (!signature.outputs.is_empty()).then(|| (key.clone(), signature))

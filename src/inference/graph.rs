@@ -69,7 +69,7 @@ impl Node {
     }
 }
 
-/// A graph without functions; every node is needed by a fetch.
+/// A graph without functions; every node is needed by a fetch or an assertion.
 pub(crate) struct Graph {
     /// The nodes; inputs come before their readers.
     pub(crate) nodes: Vec<Node>,
@@ -77,12 +77,14 @@ pub(crate) struct Graph {
     pub(crate) feeds: HashMap<String, NodeId>,
     /// Tensors that can be fetched, likewise.
     pub(crate) fetches: HashMap<String, Port>,
+    /// Assertions that must hold before a fetched tensor may be given, by its name; in a branch or loop under no name.
+    pub(crate) checks: HashMap<String, Vec<NodeId>>,
 }
 
 impl Graph {
     /// A graph without nodes.
     pub(crate) fn empty() -> Self {
-        Self { nodes: Vec::new(), feeds: HashMap::new(), fetches: HashMap::new() }
+        Self { nodes: Vec::new(), feeds: HashMap::new(), fetches: HashMap::new(), checks: HashMap::new() }
     }
 
     /// How many readers each port has, fetches included.
@@ -97,7 +99,7 @@ impl Graph {
 }
 
 impl Graph {
-    /// The same graph with only the nodes that a fetch or feed needs, each after its inputs.
+    /// The same graph with only the nodes that a fetch, feed or assertion needs, each after its inputs; assertions come first.
     pub(crate) fn sorted(self) -> Result<Self, super::status::LoadError> {
         const UNSEEN: usize = usize::MAX;
         const OPEN: usize = usize::MAX - 1;
@@ -106,8 +108,10 @@ impl Graph {
         let roots = self.feeds.values().copied().chain(self.fetches.values().map(|port| port.node));
         // A stable order of the roots gives the same graph, and so the same message, on every run.
         let mut roots: Vec<NodeId> = roots.collect();
+        let mut checks: Vec<NodeId> = self.checks.values().flatten().copied().collect();
         roots.sort_unstable();
-        for root in roots {
+        checks.sort_unstable();
+        for root in checks.into_iter().chain(roots) {
             let mut stack = vec![(root, 0)];
             while let Some((node, input)) = stack.pop() {
                 if input == 0 {
@@ -146,6 +150,8 @@ impl Graph {
             .collect();
         let feeds = self.feeds.into_iter().map(|(name, node)| (name, place[node])).collect();
         let fetches = self.fetches.into_iter().map(|(name, port)| (name, moved(port))).collect();
-        Ok(Self { nodes, feeds, fetches })
+        let places = |nodes: Vec<NodeId>| nodes.into_iter().map(|node| place[node]).collect();
+        let checks = self.checks.into_iter().map(|(name, nodes)| (name, places(nodes))).collect();
+        Ok(Self { nodes, feeds, fetches, checks })
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Program {
     pub(crate) feeds: HashMap<String, NodeId>,
     /// What can be fetched, likewise.
     pub(crate) fetches: HashMap<String, Port>,
+    /// Assertions, by the name of the fetched tensor that asks for them.
+    checks: HashMap<String, Vec<NodeId>>,
 }
 
 struct Step {
@@ -49,7 +51,7 @@ enum Action {
 impl Program {
     /// Optimises the graph and builds its kernels.
     pub(crate) fn prepare(graph: Graph, variables: &dyn VariableSource, context: &Context) -> Result<Self, LoadError> {
-        let Graph { nodes, feeds, fetches } = optimise(graph, variables, context)?;
+        let Graph { nodes, feeds, fetches, checks } = optimise(graph, variables, context)?;
         let mut steps = Vec::with_capacity(nodes.len());
         let mut layouts: Vec<Layout> = Vec::with_capacity(nodes.len());
         for node in nodes {
@@ -84,7 +86,7 @@ impl Program {
             layouts.push(layout);
             steps.push(Step { name: node.name, action, inputs: node.inputs, apart });
         }
-        Ok(Self { steps, feeds, fetches })
+        Ok(Self { steps, feeds, fetches, checks })
     }
 
     /// How many steps a run of everything has.
@@ -101,6 +103,11 @@ impl Program {
         }
     }
 
+    /// The assertions that must hold when these tensors are fetched.
+    pub(crate) fn checks<'a>(&'a self, fetched: impl Iterator<Item = &'a str>) -> Vec<NodeId> {
+        fetched.filter_map(|name| self.checks.get(name)).flatten().copied().collect()
+    }
+
     /// Runs a branch or a loop's graph: argument `i` is fed as `i`, result `i` fetched as `i`.
     pub(crate) fn call(&self, arguments: Vec<Value>, context: &Context) -> Result<Vec<Value>, RunError> {
         let missing = || RunError::new(StatusCode::Internal, "a branch or loop has other arguments than its graph");
@@ -113,7 +120,7 @@ impl Program {
         }
         let targets = (0..self.fetches.len()).map(|position| self.fetches.get(&position.to_string()).copied());
         let targets = targets.collect::<Option<Vec<Port>>>().ok_or_else(missing)?;
-        self.execute(fed, &targets, context)
+        self.execute(fed, &targets, &self.checks(std::iter::once("")), context)
     }
 
     /// Computes `targets`, a large batch of pictures in parts where they stay apart; the caller has the pool's turn.
@@ -121,15 +128,18 @@ impl Program {
         &self,
         fed: Vec<(NodeId, Value)>,
         targets: &[Port],
+        checks: &[NodeId],
         context: &Context,
     ) -> Result<Vec<Value>, RunError> {
-        if let Some(at_once) = self.pictures_at_once(&fed, targets)
+        // An assertion may be about the batch as a whole.
+        if checks.is_empty()
+            && let Some(at_once) = self.pictures_at_once(&fed, targets)
             && let Some(results) = self.parts(&fed, at_once, targets, context)
         {
             return Ok(results);
         }
         // All at once; also what fails in parts, for a message that names the shapes that were fed.
-        self.execute(fed, targets, context)
+        self.execute(fed, targets, checks, context)
     }
 
     /// How many pictures of the batch that is fed to compute at once, if not all.
@@ -151,18 +161,19 @@ impl Program {
             let to = (from + at_once).min(count);
             let part = |(node, value): &(NodeId, Value)| Some((*node, Arc::new(batch::part(value, from, to)?)));
             let fed = fed.iter().map(part).collect::<Option<Vec<_>>>()?;
-            for (whole, part) in results.iter_mut().zip(self.execute(fed, targets, context).ok()?) {
+            for (whole, part) in results.iter_mut().zip(self.execute(fed, targets, &[], context).ok()?) {
                 whole.push(part);
             }
         }
         results.iter().map(|parts| batch::joined(parts).map(Arc::new)).collect()
     }
 
-    /// Computes `targets`; the caller has the pool's turn.
+    /// Computes `targets` if none of the assertions `checks` fails; the caller has the pool's turn.
     pub(crate) fn execute(
         &self,
         fed: Vec<(NodeId, Value)>,
         targets: &[Port],
+        checks: &[NodeId],
         context: &Context,
     ) -> Result<Vec<Value>, RunError> {
         let mut values: Vec<Vec<Slot>> = Vec::new();
@@ -171,8 +182,8 @@ impl Program {
             values[node] = vec![Slot { value: Some(value), readers: 0 }];
         }
         let mut needed = vec![false; self.steps.len()];
-        for port in targets {
-            needed[port.node] = true;
+        for node in targets.iter().map(|port| port.node).chain(checks.iter().copied()) {
+            needed[node] = true;
         }
         for node in (0..self.steps.len()).rev() {
             if needed[node] && values[node].is_empty() {

@@ -130,7 +130,8 @@ impl Session {
         // Kernels check their input; should one miss something, the request fails and not the server.
         let results = catch_unwind(AssertUnwindSafe(|| {
             let _turn = self.context.pool.turn();
-            self.program.execute_in_parts(fed, &targets, &self.context)
+            let checks = self.program.checks(fetches.iter().copied());
+            self.program.execute_in_parts(fed, &targets, &checks, &self.context)
         }));
         self.context.trim();
         let results = results.unwrap_or_else(|_| {

@@ -346,6 +346,72 @@ fn branches_run_one_side_and_loops_run_until_they_say_no() {
     assert!(load_with(nodes, vec![], &["w:0"]).is_err_and(|error| error.to_string().contains("a is not defined")));
 }
 
+fn constant_text(name: &str, value: &'static [u8]) -> NodeDef {
+    let proto = TensorProto {
+        dtype: DataType::DtString as i32,
+        tensor_shape: Some(TensorShapeProto::of(&[])),
+        string_val: vec![bytes::Bytes::from_static(value)],
+        ..TensorProto::default()
+    };
+    node(name, "Const", &[], tensor(proto))
+}
+
+/// Nodes that say whether the sum of `x` is above zero, as `positive`.
+fn positive(colon: bool) -> Vec<NodeDef> {
+    let of = |name: &str, output: &str| if colon { format!("{name}:{output}:0") } else { name.to_owned() };
+    vec![
+        integers("axis", &[1], &[0]),
+        floats("zero", &[], &[0.0]),
+        node("total", "Sum", &["x", &of("axis", "output")], vec![]),
+        node("positive", "Greater", &[&of("total", "output"), &of("zero", "output")], vec![]),
+        constant_text("words", b"too small"),
+    ]
+}
+
+#[test]
+fn assertions_of_a_graph_hold_back_what_depends_on_them() {
+    let mut nodes = vec![placeholder("x")];
+    nodes.extend(positive(false));
+    nodes.push(node("check", "Assert", &["positive", "words", "x"], vec![]));
+    nodes.push(node("group", "NoOp", &["^check"], vec![]));
+    nodes.push(node("guarded", "Identity", &["x", "^group"], vec![]));
+    nodes.push(node("y", "Neg", &["guarded"], vec![]));
+    nodes.push(node("free", "Neg", &["x"], vec![]));
+    let session = load(nodes, &["y:0", "free:0"]).unwrap();
+    let ask = |x: &[f32], fetch: &str| session.run(&[("x:0", vector(x))], &[fetch]);
+    assert_eq!(ask(&[1.0, -0.5], "y:0").unwrap(), [vector(&[-1.0, 0.5])]);
+    assert_eq!(ask(&[-1.0], "free:0").unwrap(), [vector(&[1.0])]);
+    let error = ask(&[-1.0], "y:0").unwrap_err();
+    assert_eq!(error.code, StatusCode::InvalidArgument);
+    assert_eq!(error.message, "assertion failed: [too small] [-1]\n\t [[{{node check}}]]");
+}
+
+#[test]
+fn assertions_of_a_function_run_whoever_asks_and_also_behind_a_branch() {
+    let mut fails = vec![constant_text("words", b"too small"), node("no", "Assert", &["c", "words:output:0"], vec![])];
+    fails.push(node("r", "Identity", &["c", "^no"], vec![]));
+    let bool_argument = |mut function: FunctionDef| {
+        let signature = function.signature.as_mut().unwrap();
+        for argument in signature.input_arg.iter_mut().chain(&mut signature.output_arg) {
+            argument.r#type = DataType::DtBool as i32;
+        }
+        function
+    };
+    let fails = bool_argument(function("fails", &["c"], fails, &[("r", "r:output:0")]));
+    let passes = vec![node("r", "Identity", &["c"], vec![])];
+    let passes = bool_argument(function("passes", &["c"], passes, &[("r", "r:output:0")]));
+    let mut body = positive(true);
+    let sides = vec![part("then_branch", "passes"), part("else_branch", "fails")];
+    body.push(node("guard", "If", &["positive:z:0", "positive:z:0"], sides));
+    body.push(node("n", "Neg", &["x"], vec![]));
+    let outer = function("outer", &["x"], body, &[("r", "n:y:0")]);
+    let nodes = vec![placeholder("x"), call("call", "outer", &["x"])];
+    let session = load_with(nodes, vec![passes, fails, outer], &["call:0"]).unwrap();
+    assert_eq!(session.run(&[("x:0", vector(&[2.0]))], &["call:0"]).unwrap(), [vector(&[-2.0])]);
+    let error = session.run(&[("x:0", vector(&[-2.0]))], &["call:0"]).unwrap_err();
+    assert_eq!(error.message, "assertion failed: [too small]\n\t [[{{node no}}]]");
+}
+
 #[test]
 fn a_chain_of_a_hundred_thousand_nodes_runs_without_recursion() {
     let mut nodes = vec![placeholder("n0")];

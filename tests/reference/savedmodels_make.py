@@ -233,6 +233,35 @@ def branches():
 
 
 @case
+def assertion_that_holds():
+    def serve(x):
+        with tf.control_dependencies([tf.debugging.assert_less(x, 2.0, message="too bright"),
+                                      tf.debugging.Assert(tf.shape(x)[0] < 9, ["too many", tf.shape(x)])]):
+            return {"y": x * 2.0}
+
+    return module(serve, ([None, 3], tf.float32, "x")), {"x": pictures(2, 3)}
+
+
+@case
+def assertion_that_fails():
+    def serve(x):
+        with tf.control_dependencies([tf.debugging.Assert(tf.shape(x)[0] < 2, ["too many", tf.shape(x)])]):
+            return {"y": x * 2.0}
+
+    return "refused at run time", ["assertion failed: [too many] [2 3]"], module(serve, ([None, 3], tf.float32, "x")), {
+        "input": pictures(2, 3)}
+
+
+@case
+def assertion_behind_a_branch():
+    def serve(x):
+        with tf.control_dependencies([tf.debugging.assert_less(x, 0.5, message="too bright")]):
+            return {"y": x * 2.0}
+
+    return "refused at run time", ["too bright"], module(serve, ([None, 3], tf.float32, "x")), {"input": pictures(2, 3)}
+
+
+@case
 def shapes_at_run_time():
     def serve(x):
         shape = tf.shape(x)

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::cli::Output;
 use crate::cli::context::Context;
 use crate::doctor::{Failure, Reason};
+use crate::inference::{LoadError, RunError, StatusCode};
 use crate::models::built::VERSION;
 use crate::models::rewrite::{RewriteError, rewrite};
 use crate::ui::{duration, thousands};
@@ -43,12 +44,27 @@ pub(super) fn run(from: &Path, directory: &Path, context: &mut Context) -> Resul
 
 fn failure(from: &Path, error: &RewriteError) -> Failure {
     let what = format!("{} was not rewritten", from.display());
-    let failure = Failure::new(Reason::ModelNotBuilt, what).observed(error.to_string());
+    let failure = Failure::new(Reason::ModelNotBuilt, what);
+    let failure = match error {
+        // Its own text goes on with all ops that are known, for the server's log.
+        RewriteError::Load(LoadError::UnsupportedOp { op, node, .. }) => {
+            failure.observed(format!("op `{op}` of node `{node}` is not one that canary-lab computes"))
+        }
+        _ => failure.observed(error.to_string()),
+    };
     let inspect = format!("canary-lab models inspect {}", from.display());
     match error {
-        RewriteError::Load(_) => failure
-            .because("the model has an op that canary-lab does not know, or its files are damaged")
+        RewriteError::Load(LoadError::UnsupportedOp { .. }) => failure
+            .because("only what canary-lab itself computes is written anew")
             .then(inspect, "lists the model's ops"),
+        RewriteError::Load(LoadError::Graph(RunError { code: StatusCode::Unimplemented, .. })) => failure
+            .because(
+                "a rewritten model is one graph without functions, and each side of a branch or loop is a function",
+            )
+            .then(inspect, "lists the model's ops"),
+        RewriteError::Load(LoadError::Files(_) | LoadError::Graph(_)) => failure
+            .because("the model's files are damaged or contradict each other")
+            .then(inspect, "says whether the model can be read"),
         RewriteError::Newer { .. } | RewriteError::NoSignature => {
             failure.because("nothing in TensorFlow 2.5 computes the same").then(inspect, "says what 2.5 does not know")
         }

@@ -8,6 +8,7 @@
 
 mod arithmetic;
 mod array;
+mod assert;
 mod broadcast;
 mod compare;
 mod convert;
@@ -15,6 +16,7 @@ mod examples;
 mod join;
 mod linear;
 mod normal;
+mod projective;
 mod reduce;
 mod select;
 mod slice;
@@ -48,12 +50,14 @@ type Family = &'static [(&'static str, Builder)];
 const FAMILIES: &[Family] = &[
     arithmetic::OPS,
     array::OPS,
+    assert::OPS,
     compare::OPS,
     convert::OPS,
     examples::OPS,
     join::OPS,
     linear::OPS,
     normal::OPS,
+    projective::OPS,
     reduce::OPS,
     select::OPS,
     slice::OPS,

@@ -4,14 +4,16 @@
 //! Everything is driven by lists of work, never by recursion, and every list has a bound: a cyclic graph, functions that
 //! call themselves, or functions that double at each level end in an error.
 
+mod checks;
+
 use std::collections::HashMap;
 
-use super::attributes::Attributes;
-use super::constant::Constant;
-use super::control::{Control, Flow};
-use super::graph::{Graph, Node, NodeId, Op, Port};
-use super::ops;
-use super::status::{LoadError, RunError, StatusCode};
+use crate::inference::attributes::Attributes;
+use crate::inference::constant::Constant;
+use crate::inference::control::{Control, Flow};
+use crate::inference::graph::{Graph, Node, NodeId, Op, Port};
+use crate::inference::ops;
+use crate::inference::status::{LoadError, RunError, StatusCode};
 use crate::savedmodel::proto::{AttrValue, DataType, FunctionDef, GraphDef, NodeDef, SignatureDef, attr_value::Value};
 
 /// Calls inside calls inside calls.
@@ -45,6 +47,11 @@ impl<'a> Body<'a> {
         Self { nodes, index, function }
     }
 
+    /// The function's name; the graph itself has none.
+    fn name(&self) -> &'a str {
+        self.function.and_then(|function| function.signature.as_ref()).map_or("", |signature| &signature.name)
+    }
+
     fn argument(&self, name: &str) -> Option<usize> {
         self.function?.signature.as_ref()?.input_arg.iter().position(|argument| argument.name == name)
     }
@@ -74,6 +81,8 @@ struct Place {
 struct Importer<'a> {
     bodies: Vec<Body<'a>>,
     functions: HashMap<&'a str, usize>,
+    /// Which bodies hold assertions, or name functions that do.
+    asserting: Vec<bool>,
     frames: Vec<Frame>,
     fed: HashMap<(usize, usize), String>,
     graph: Graph,
@@ -96,9 +105,16 @@ pub(crate) fn import<'s>(
         bodies.push(Body::new(&function.node_def, Some(function)));
     }
     let top = Frame { body: 0, caller: None, depth: 0, border: None, built: HashMap::new(), calls: HashMap::new() };
-    let empty = Graph::empty();
-    let mut importer =
-        Importer { bodies, functions, frames: vec![top], fed: HashMap::new(), graph: empty, open: Vec::new(), made: 0 };
+    let mut importer = Importer {
+        asserting: checks::asserting(&bodies),
+        bodies,
+        functions,
+        frames: vec![top],
+        fed: HashMap::new(),
+        graph: Graph::empty(),
+        open: Vec::new(),
+        made: 0,
+    };
     let inputs = signatures.clone().flat_map(|signature| signature.inputs.values());
     for name in inputs.filter_map(|info| info.tensor_name()) {
         let (node, output) = importer.tensor(0, name)?;
@@ -116,6 +132,10 @@ pub(crate) fn import<'s>(
         let Some(name) = info.tensor_name() else { continue };
         let port = importer.port(0, name)?;
         importer.graph.fetches.insert(name.to_owned(), port);
+        let checks = importer.checks_of_tensor(name)?;
+        if !checks.is_empty() {
+            importer.graph.checks.insert(name.to_owned(), checks);
+        }
     }
     importer.resolve_all()?;
     importer.graph.sorted()
@@ -268,8 +288,12 @@ impl<'a> Importer<'a> {
     /// The port of a tensor; its node is made when it is first needed.
     fn port(&mut self, frame: usize, text: &str) -> Result<Port, LoadError> {
         let place = self.place(frame, text)?;
+        Ok(Port { node: self.node_at(place)?, output: place.output })
+    }
+
+    fn node_at(&mut self, place: Place) -> Result<NodeId, LoadError> {
         if let Some(&node) = self.frames[place.frame].built.get(&place.node) {
-            return Ok(Port { node, output: place.output });
+            return Ok(node);
         }
         self.made += 1;
         if self.made > MAX_NODES {
@@ -280,7 +304,7 @@ impl<'a> Importer<'a> {
         self.frames[place.frame].built.insert(place.node, node);
         self.graph.nodes.push(made);
         self.open.push((node, place.frame, place.node));
-        Ok(Port { node, output: place.output })
+        Ok(node)
     }
 
     fn make(&mut self, place: Place) -> Result<Node, LoadError> {
@@ -395,6 +419,10 @@ impl<'a> Importer<'a> {
             self.graph.fetches.insert(outputs.len().to_string(), port);
             outputs.push(number);
         }
+        let checks = self.checks_of_body(inner)?;
+        if !checks.is_empty() {
+            self.graph.checks.insert(String::new(), checks);
+        }
         self.resolve_all()?;
         self.open = outer_open;
         let graph = std::mem::replace(&mut self.graph, outer);
@@ -452,7 +480,8 @@ impl<'a> Importer<'a> {
         of("Tin").or_else(|| of("T")).unwrap_or_default()
     }
 
-    /// A control input only orders side effects. No supported op has any, so it is enough that this one has none.
+    /// A control input only orders side effects. No supported op has any but assertions, which `checks.rs` looks for, so
+    /// it is enough that this one is supported.
     fn check_control(&self, frame: usize, name: &str) -> Result<(), LoadError> {
         let body = self.body(frame);
         let Some(&node) = body.index.get(name) else {
