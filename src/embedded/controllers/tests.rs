@@ -31,7 +31,8 @@ async fn cluster() -> Cluster {
     let registry = Registry::new(store, RegistryOptions { services });
     registry.bootstrap(6443).await.unwrap();
     let (tunnel, receiver) = watch::channel(false);
-    let options = ControllerOptions { block, certificate: "PEM".into(), tunnel: receiver };
+    let options =
+        ControllerOptions { block, certificate: "PEM".into(), tunnel: receiver, claims: home.path().join("claims") };
     let mut tasks = start(&registry, options).await.unwrap();
     tasks.spawn(kubelet(registry.clone(), block));
     Cluster { registry, tunnel, _tasks: tasks, _home: home }

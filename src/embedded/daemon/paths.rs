@@ -69,6 +69,10 @@ impl ClusterPaths {
         self.cluster().join("volumes")
     }
 
+    pub(super) fn claims(&self) -> PathBuf {
+        self.cluster().join("claims")
+    }
+
     /// Where sockets lie: in the home, or in a private directory elsewhere when the home's path is too long for them.
     pub fn sockets(&self) -> PathBuf {
         let near = self.cluster();

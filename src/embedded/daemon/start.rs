@@ -254,7 +254,12 @@ impl Daemon {
         let mut tasks = JoinSet::new();
         let (tunnel, tunnel_receiver) = watch::channel(settings.tunnel);
         let certificate = authority.certificate_pem().to_owned();
-        let controller_options = ControllerOptions { block, certificate: certificate.clone(), tunnel: tunnel_receiver };
+        let controller_options = ControllerOptions {
+            block,
+            certificate: certificate.clone(),
+            tunnel: tunnel_receiver,
+            claims: paths.claims(),
+        };
         let mut controllers = controllers::start(&registry, controller_options).await?;
         tasks.spawn(async move { while controllers.join_next().await.is_some() {} });
 

@@ -14,6 +14,10 @@ pub(crate) trait Sources {
     fn config_map(&self, name: &str) -> Option<Arc<Value>>;
     /// The Secret with this name.
     fn secret(&self, name: &str) -> Option<Arc<Value>>;
+    /// The PersistentVolumeClaim with this name.
+    fn claim(&self, name: &str) -> Option<Arc<Value>>;
+    /// The PersistentVolume with this name.
+    fn volume(&self, name: &str) -> Option<Arc<Value>>;
 }
 
 /// Why an environment cannot be made; the texts are the kubelet's, shown as `CreateContainerConfigError`.
@@ -246,6 +250,14 @@ mod tests {
     struct Fixed;
 
     impl Sources for Fixed {
+        fn claim(&self, _: &str) -> Option<Arc<Value>> {
+            None
+        }
+
+        fn volume(&self, _: &str) -> Option<Arc<Value>> {
+            None
+        }
+
         fn config_map(&self, name: &str) -> Option<Arc<Value>> {
             (name == "resnet50-configs").then(|| {
                 Arc::new(

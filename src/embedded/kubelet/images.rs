@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -23,6 +24,11 @@ pub(crate) enum Program {
     Process {
         /// The command's name and arguments.
         args: Vec<String>,
+    },
+    /// `sleep`, inside the daemon: nothing needs a process for it.
+    Sleeps {
+        /// For how long; without end if not given.
+        time: Option<Duration>,
     },
     /// Nothing needs to run: the container completes at once.
     Completes,
@@ -116,6 +122,11 @@ pub(crate) fn program(
                     all.push(format!("--model_base_path={base}/{name}"));
                 }
                 Some("tensorflow_model_server") => {}
+                Some("sleep") => {
+                    let time: Option<Duration> =
+                        given().next().and_then(|word| word.parse().ok()).map(Duration::from_secs);
+                    return Ok(Program::Sleeps { time });
+                }
                 Some(_) => return Err(unknown()),
             }
             all.extend(given());
@@ -184,6 +195,9 @@ mod tests {
         let direct = program(KnownImage::ModelServer, &words("/usr/bin/tensorflow_model_server"), &args, &environment);
         let expected = Program::Process { args: [words("model-server"), args].concat() };
         assert_eq!(direct, Ok(expected));
+        let sleep = |text: &str| program(KnownImage::ModelServer, &words(text), &[], &environment);
+        assert_eq!(sleep("sleep 3600"), Ok(Program::Sleeps { time: Some(Duration::from_hours(1)) }));
+        assert_eq!(sleep("sleep infinity"), Ok(Program::Sleeps { time: None }));
         let other = program(KnownImage::ModelServer, &words("bash -c true"), &[], &environment).unwrap_err();
         assert_eq!(other.to_string(), "exec: \"bash\": executable file not found in $PATH: unknown");
     }

@@ -97,6 +97,21 @@ pub(super) fn start(
             tokio::spawn(async move { finish(Exit::Code(0)) });
             Ok(Running { requests, pid: None })
         }
+        Program::Sleeps { time } => {
+            tokio::spawn(async move {
+                let over = async {
+                    match time {
+                        Some(time) => tokio::time::sleep(time).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                finish(tokio::select! {
+                    () = over => Exit::Code(0),
+                    _ = asked.recv() => Exit::Signal(9),
+                });
+            });
+            Ok(Running { requests, pid: None })
+        }
         Program::Pilot => {
             let stop = CancellationToken::new();
             let running = spec.control_plane.map(|plane| plane.run(spec.address, stop.clone()));

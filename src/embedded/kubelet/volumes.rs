@@ -25,6 +25,12 @@ pub(crate) enum VolumeError {
     /// A Secret is missing.
     #[error("secret \"{0}\" not found")]
     NoSecret(String),
+    /// A claim is missing.
+    #[error("persistentvolumeclaim \"{0}\" not found")]
+    NoClaim(String),
+    /// A claim has no volume yet.
+    #[error("PVC is not bound: persistentvolumeclaim \"{0}\"")]
+    UnboundClaim(String),
     /// A ConfigMap or Secret lacks a key.
     #[error("references non-existent config key: {0}")]
     NoKey(String),
@@ -33,7 +39,7 @@ pub(crate) enum VolumeError {
     Outside(String),
     /// A kind of volume that the embedded cluster does not have.
     #[error(
-        "the embedded cluster has no volumes of type {0}; it knows hostPath, emptyDir, configMap, secret, downwardAPI and projected"
+        "the embedded cluster has no volumes of type {0}; it knows hostPath, emptyDir, persistentVolumeClaim, configMap, secret, downwardAPI and projected"
     )]
     Unsupported(String),
     /// Writing failed.
@@ -99,6 +105,9 @@ fn make_one(target: &Path, volume: &Value, pod: &Value, sources: &dyn Sources) -
         check_host_path(&path, volume["hostPath"]["type"].as_str().unwrap_or_default())?;
         return Ok(path);
     }
+    if let Some(claim) = volume["persistentVolumeClaim"]["claimName"].as_str() {
+        return claimed(claim, sources);
+    }
     create_directory(target)?;
     if volume["emptyDir"].is_object() {
     } else if volume["configMap"].is_object() {
@@ -123,6 +132,19 @@ fn make_one(target: &Path, volume: &Value, pod: &Value, sources: &dyn Sources) -
         return Err(VolumeError::Unsupported(kind.cloned().unwrap_or_default()));
     }
     Ok(target.to_owned())
+}
+
+/// The directory of the volume that a claim is bound to.
+fn claimed(claim: &str, sources: &dyn Sources) -> Result<PathBuf, VolumeError> {
+    let unbound = || VolumeError::UnboundClaim(claim.to_owned());
+    let object = sources.claim(claim).ok_or_else(|| VolumeError::NoClaim(claim.to_owned()))?;
+    if object["status"]["phase"] != "Bound" {
+        return Err(unbound());
+    }
+    let volume = object["spec"]["volumeName"].as_str().and_then(|name| sources.volume(name)).ok_or_else(unbound)?;
+    let path = volume["spec"]["hostPath"]["path"].as_str().ok_or_else(unbound)?;
+    check_host_path(Path::new(path), "Directory")?;
+    Ok(path.into())
 }
 
 /// Checks, or makes, what a hostPath wants to find. Without a type nothing is checked and nothing is made.
@@ -239,6 +261,19 @@ mod tests {
         fn secret(&self, name: &str) -> Option<Arc<Value>> {
             (name == "s").then(|| Arc::new(json!({"data": {"key": "aGVsbG8="}})))
         }
+
+        fn claim(&self, name: &str) -> Option<Arc<Value>> {
+            let bound = json!({"spec": {"volumeName": "v"}, "status": {"phase": "Bound"}});
+            match name {
+                "bound" => Some(Arc::new(bound)),
+                "waiting" => Some(Arc::new(json!({"spec": {}, "status": {"phase": "Pending"}}))),
+                _ => None,
+            }
+        }
+
+        fn volume(&self, name: &str) -> Option<Arc<Value>> {
+            (name == "v").then(|| Arc::new(json!({"spec": {"hostPath": {"path": "/"}}})))
+        }
     }
 
     fn pod(volumes: Value) -> Value {
@@ -318,6 +353,10 @@ mod tests {
         }
         assert!(failure(json!({"name": "v", "nfs": {}})).contains("no volumes of type nfs"));
         let created = home.path().join("made/here");
+        let claim = |name: &str| json!({"name": "v", "persistentVolumeClaim": {"claimName": name}});
+        assert!(failure(claim("gone")).ends_with("persistentvolumeclaim \"gone\" not found"));
+        assert!(failure(claim("waiting")).contains("not bound"));
+        assert!(PodVolumes::make(home.path(), &pod(json!([claim("bound")])), &Fixed).is_ok());
         let volume = json!({"name": "v", "hostPath": {"path": created, "type": "DirectoryOrCreate"}});
         PodVolumes::make(home.path(), &pod(json!([volume])), &Fixed).unwrap();
         assert!(created.is_dir());

@@ -65,7 +65,7 @@ pub(super) enum PodUpdate {
     Gone,
 }
 
-/// ConfigMaps and Secrets of one namespace.
+/// ConfigMaps, Secrets and claims of one namespace.
 pub(super) struct NamespaceSources<'a> {
     pub(super) registry: &'a Registry,
     pub(super) namespace: &'a str,
@@ -78,6 +78,14 @@ impl Sources for NamespaceSources<'_> {
 
     fn secret(&self, name: &str) -> Option<Arc<Value>> {
         self.registry.get("secrets", Some(self.namespace), name).ok()
+    }
+
+    fn claim(&self, name: &str) -> Option<Arc<Value>> {
+        self.registry.get("persistentvolumeclaims", Some(self.namespace), name).ok()
+    }
+
+    fn volume(&self, name: &str) -> Option<Arc<Value>> {
+        self.registry.get("persistentvolumes", None, name).ok()
     }
 }
 

@@ -16,13 +16,14 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::ProcessTable;
+use crate::download::Checksum;
 use crate::embedded::api::{ExecAnswer, ExecEnd, ExecStreams, Output, PodAccess, Registry};
 use crate::objects::meta;
 use view::Found;
 pub(super) use view::View;
 
 /// The commands, as the message about any other names them.
-const COMMANDS: &str = "cat, curl, echo, env, false, hostname, ls, printenv, pwd, tar, test, true, whoami";
+const COMMANDS: &str = "cat, curl, echo, env, false, hostname, ls, printenv, pwd, sha256sum, tar, test, true, whoami";
 /// How much of a file is read at a time.
 const CHUNK: u64 = 32 << 10;
 
@@ -126,6 +127,7 @@ impl Command {
             "test" | "[" => self.test(&arguments),
             "ls" => list::run(&self.place.view, &self.console, &arguments).await,
             "cat" => self.cat(&arguments).await,
+            "sha256sum" => self.sha256sum(&arguments).await,
             "tar" => archive::run(Arc::clone(&self.place), self.console, self.stdin, &arguments).await,
             "curl" => fetch::run(&self.registry, &self.place, &self.console, &mut self.stdin, &arguments).await,
             _ => {
@@ -195,6 +197,31 @@ impl Command {
             if let Err(why) = copy_out(&self.place.view, path, &self.console).await {
                 self.console.err(format!("cat: {path}: {why}\n")).await;
                 code = 1;
+            }
+        }
+        code
+    }
+
+    async fn sha256sum(&mut self, paths: &[&str]) -> u8 {
+        let mut code = 0;
+        for path in paths.iter().filter(|path| !path.starts_with('-')) {
+            let sum = match self.place.view.find(path) {
+                Some(Found::Host(host)) if host.is_file() => tokio::task::spawn_blocking(move || {
+                    Checksum::Sha256([0; 32]).of_file(&host).map_err(|error| plain(&error))
+                })
+                .await
+                .unwrap_or_else(|error| Err(error.to_string())),
+                Some(_) => Err("Is a directory".to_owned()),
+                None => Err("No such file or directory".to_owned()),
+            };
+            match sum {
+                Ok(sum) => {
+                    self.console.out(format!("{}  {path}\n", sum.hex())).await;
+                }
+                Err(why) => {
+                    self.console.err(format!("sha256sum: {path}: {why}\n")).await;
+                    code = 1;
+                }
             }
         }
         code

@@ -91,6 +91,12 @@ async fn files_are_seen_through_the_mounts_only() {
     let lab = lab();
     assert_eq!(lab.run("ls /", b"").await, ok("etc\nmodels\n"));
     assert_eq!(lab.run("ls /models/resnet50/1", b"").await, ok("link\nsaved_model.pb\n"));
+    let listing = lab.run("sha256sum /etc/config/key /etc/config/gone", b"").await;
+    let sum = "1e1f2c881ae0608ec77ebf88a75c66d3099113a7343238f2f7a0ebb91a4ed335";
+    assert_eq!(
+        listing,
+        (1, format!("{sum}  /etc/config/key\n"), "sha256sum: /etc/config/gone: No such file or directory\n".into())
+    );
     assert_eq!(lab.run("cat /models/resnet50/1/saved_model.pb /etc/config/key", b"").await, ok("graphvalue\n"));
     for path in ["/etc/passwd", "/models/resnet50/../../../etc/passwd", "/models/resnet50/1/link", "/models/none"] {
         let (code, out, err) = lab.run(&format!("cat {path}"), b"").await;

@@ -23,7 +23,7 @@ pub(in super::super) struct View {
 }
 
 impl View {
-    /// The view of a container with this mount table. Only host paths and empty directories are written to.
+    /// The view of a container with this mount table. Only host paths, claims and empty directories are written to.
     pub(in super::super) fn new(sandbox: Sandbox, pod: &Value, container: &Value) -> Self {
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         let volumes = list(&pod["spec"]["volumes"]);
@@ -33,7 +33,7 @@ impl View {
             .filter(|mount| {
                 volumes.iter().any(|volume| {
                     volume["name"] == mount["name"]
-                        && (volume["hostPath"].is_object() || volume["emptyDir"].is_object())
+                        && ["hostPath", "emptyDir", "persistentVolumeClaim"].iter().any(|kind| volume[kind].is_object())
                 })
             })
             .filter_map(|mount| mount["mountPath"].as_str().map(PathBuf::from))
