@@ -217,6 +217,11 @@ fn stuck(pod: &Value) -> Option<Failure> {
 /// One pod in a line: what its containers wait for.
 fn describe(pod: &Value) -> String {
     let phase = meta::text_at(pod, &["status", "phase"]).unwrap_or("Pending");
+    let conditions = meta::list_at(pod, &["status", "conditions"]);
+    let unscheduled = conditions.iter().find(|one| one["type"] == "PodScheduled" && one["status"] == "False");
+    if let Some(message) = unscheduled.and_then(|one| one["message"].as_str()) {
+        return format!("pod {phase}: {message}");
+    }
     let statuses = meta::list_at(pod, &["status", "containerStatuses"]);
     let details: Vec<String> = statuses
         .iter()
@@ -293,6 +298,15 @@ mod tests {
     fn a_pod_without_its_sidecar_is_named() {
         let one = json!([{"name": "a", "ready": true}]);
         assert_eq!(reason_of(judged(deployment(1, 2), vec![pod(&one)], Some(2))), Reason::SidecarMissing);
+    }
+
+    #[test]
+    fn a_pod_that_has_no_node_says_why() {
+        let mut waiting = pod(&json!([]));
+        waiting["status"] = json!({"phase": "Pending", "conditions": [
+            {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 Insufficient cpu."}]});
+        let Standing::Waiting { seen, .. } = judged(deployment(0, 2), vec![waiting], None) else { panic!() };
+        assert_eq!(seen, "0/1 ready, pod Pending: 0/1 nodes are available: 1 Insufficient cpu.");
     }
 
     #[test]
