@@ -14,4 +14,4 @@ mod tests;
 
 pub use archive::{ArchiveError, unpack};
 pub use install::{InstallError, Installer, SURVIVORS, is_installer_option};
-pub use release::{Fetched, Release, ReleaseError, fetch};
+pub use release::{Fetched, Release, ReleaseError, download, fetch, take_from};

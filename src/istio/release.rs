@@ -138,15 +138,45 @@ pub async fn fetch(
     if istioctl.is_file() && ask_version(release, &istioctl, environment, trace).await.is_ok() {
         return Ok(Fetched { folder, istioctl, downloaded: false });
     }
-    let archive = release.archive(cache);
-    let checksum = published_checksum(release, &archive, downloader).await?;
-    let download = Download { name: release.archive_name(), urls: vec![release.url()], size: None, checksum };
-    let transferred = downloader.fetch(&download, &archive, progress).await?;
+    let (archive, transferred) = download(release, cache, downloader, progress).await?;
     let (from, to) = (archive.clone(), folder.clone());
     let unpacked = tokio::task::spawn_blocking(move || unpack(&from, &to)).await;
     unpacked.map_err(|error| ReleaseError::Machine(error.to_string()))??;
     ask_version(release, &istioctl, environment, trace).await?;
     Ok(Fetched { folder, istioctl, downloaded: matches!(transferred, Transferred::Downloaded { .. }) })
+}
+
+/// Brings the release's archive into `cache`, verified by the checksum that is published beside it, and leaves it packed.
+pub async fn download(
+    release: &Release,
+    cache: &Path,
+    downloader: &Downloader,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<(PathBuf, Transferred), ReleaseError> {
+    let archive = release.archive(cache);
+    let checksum = published_checksum(release, &archive, downloader).await?;
+    let download = Download { name: release.archive_name(), urls: vec![release.url()], size: None, checksum };
+    let transferred = downloader.fetch(&download, &archive, progress).await?;
+    Ok((archive, transferred))
+}
+
+/// Takes the archive out of a folder that labs share, such as a stick that may be read only, into the lab's own cache,
+/// with the checksum that it is going to be verified by. What the cache has already stays.
+pub fn take_from(release: &Release, shared: &Path, cache: &Path) -> std::io::Result<()> {
+    let (from, to) = (release.archive(shared), release.archive(cache));
+    if to.is_file() || !from.is_file() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(to.parent().unwrap_or(cache))?;
+    // The archive comes last: one that is there has its checksum.
+    std::fs::copy(checksum_file(&from), checksum_file(&to))?;
+    let half = to.with_extension("copied");
+    std::fs::copy(&from, &half)?;
+    std::fs::rename(half, to)
+}
+
+fn checksum_file(archive: &Path) -> PathBuf {
+    archive.with_extension("gz.sha256")
 }
 
 /// The checksum beside the archive. It is kept with the archive, so that a complete cache needs no network.
@@ -155,7 +185,7 @@ async fn published_checksum(
     archive: &Path,
     downloader: &Downloader,
 ) -> Result<Checksum, ReleaseError> {
-    let kept = archive.with_extension("gz.sha256");
+    let kept = checksum_file(archive);
     if archive.is_file()
         && let Some(checksum) = std::fs::read_to_string(&kept).ok().and_then(|text| read_checksum(&text, release))
     {
