@@ -5,7 +5,7 @@ use super::options::adaptation;
 use super::session::runtime;
 use crate::cluster::embedded::Embedded;
 use crate::cluster::minikube::usual_driver;
-use crate::cluster::{ClusterChoice, LabTraits, Provider, RealChoice, Settings, real};
+use crate::cluster::{ClusterChoice, LabTraits, Provider, RealChoice, ServingImage, Settings, real};
 use crate::doctor::checks::{Finding, Subject, Target, pinned_minikube, preflight};
 use crate::doctor::{Failure, Reason};
 use crate::lab::{Lab, StepSpec};
@@ -111,7 +111,8 @@ pub(super) fn make(
     Ok(real(choice, home.clone(), traits(lab), environment.clone(), context.trace.clone(), program, settings(home)?))
 }
 
-fn traits(lab: &Lab) -> LabTraits {
+/// What of the lab a real cluster has to know.
+pub(super) fn traits(lab: &Lab) -> LabTraits {
     let steps = || lab.spec.stages.iter().flat_map(|stage| &stage.steps);
     let istio = steps().find_map(|step| match step {
         StepSpec::Mesh(spec) => Some(spec.istio.clone()),
@@ -127,6 +128,19 @@ fn traits(lab: &Lab) -> LabTraits {
         kubernetes: kubernetes.unwrap_or_default(),
         ingress: (ingress.namespace.clone(), ingress.service.clone(), ingress.port.clone()),
         path: lab.spec.request.path.clone(),
+        models: lab.spec.models.keys().cloned().collect(),
+        serving: serving(lab),
+    }
+}
+
+/// What the lab's Deployments run, and how it is pulled.
+fn serving(lab: &Lab) -> ServingImage {
+    let mut pods = lab.manifests.values().filter(|manifest| manifest.key.kind == "Deployment");
+    let pod = pods.find_map(|manifest| manifest.object("/").ok()?.pointer("/spec/template/spec").cloned());
+    let text = |pointer: &str| pod.as_ref()?.pointer(pointer)?.as_str().map(str::to_owned);
+    ServingImage {
+        image: text("/containers/0/image").unwrap_or_default(),
+        pull_secret: text("/imagePullSecrets/0/name"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What can be asked of a cluster that is not the lab's own, and how it is kept.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::cluster::{ClusterChoice, IngressMode, Settings};
 use crate::doctor::{Failure, Reason};
@@ -11,6 +12,10 @@ use crate::lab::{Adaptation, Lab};
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Real clusters (kept in the home; docs/minikube.md and docs/any-cluster.md)")]
 pub(super) struct ClusterOptions {
+    /// The folder of downloaded files that was asked for, which has Istio's archive after `prefetch`.
+    #[arg(skip)]
+    pub(super) downloads: Option<PathBuf>,
+
     /// The Kubernetes version that minikube starts
     #[arg(long, value_name = "VERSION")]
     pub(super) kubernetes_version: Option<String>,
@@ -18,6 +23,10 @@ pub(super) struct ClusterOptions {
     /// The driver that minikube uses, such as docker or none
     #[arg(long, value_name = "DRIVER")]
     pub(super) driver: Option<String>,
+
+    /// How long minikube may take to start, such as 40m
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) start_within: Option<Duration>,
 
     /// Let minikube start a Kubernetes version that it calls too old
     #[arg(long)]
@@ -54,6 +63,10 @@ pub(super) struct ClusterOptions {
     /// Where the models lie on the cluster's nodes, where that is not this machine
     #[arg(long, value_name = "DIR")]
     pub(super) models_on_node: Option<PathBuf>,
+
+    /// Put the models into PersistentVolumeClaims, as where the nodes are other machines
+    #[arg(long, conflicts_with = "models_on_node")]
+    pub(super) models_claim: bool,
 }
 
 impl ClusterOptions {
@@ -67,11 +80,15 @@ impl ClusterOptions {
         for (given, option) in [
             (self.kubernetes_version.is_some(), "--kubernetes-version"),
             (self.driver.is_some(), "--driver"),
+            (self.start_within.is_some(), "--start-within"),
             (self.minikube_force, "--minikube-force"),
         ] {
             if given && !minikube {
                 return unfit(option, "minikube");
             }
+        }
+        if self.models_claim && !matches!(choice, ClusterChoice::Context(_)) {
+            return unfit("--models-claim", "a context");
         }
         for (given, option) in [
             (self.istio_url.is_some(), "--istio-url"),
@@ -115,7 +132,13 @@ impl ClusterOptions {
             settings.kubernetes = Some(format!("v{}", version.trim_start_matches('v')));
         }
         keep(&mut settings.driver, &self.driver);
+        if let Some(limit) = self.start_within {
+            settings.start_within = Some(limit.as_secs().max(1));
+        }
         settings.force |= self.minikube_force;
+        if real && self.downloads.is_some() {
+            settings.downloads.clone_from(&self.downloads);
+        }
         keep(&mut settings.istio_url, &self.istio_url);
         settings.ingress = self.ingress.unwrap_or(settings.ingress);
         keep(&mut settings.namespace, &self.namespace);
@@ -124,6 +147,11 @@ impl ClusterOptions {
         keep(&mut settings.pull_secret, &self.pull_secret);
         if self.models_on_node.is_some() {
             settings.models_on_node.clone_from(&self.models_on_node);
+            settings.models_claim = false;
+        }
+        if self.models_claim {
+            settings.models_on_node = None;
+            settings.models_claim = true;
         }
         match choice {
             ClusterChoice::Context(name) => {
@@ -135,6 +163,12 @@ impl ClusterOptions {
         }
         Ok(())
     }
+}
+
+/// `90s`, `40m`, `1h 30m`.
+fn time(text: &str) -> Result<Duration, String> {
+    let time: jiff::SignedDuration = text.parse().map_err(|_| "expected a time such as 90s or 40m".to_owned())?;
+    time.try_into().map_err(|_| "expected a time after now".to_owned())
 }
 
 /// `resnet50.replicas=20`, for a model of the lab.
@@ -159,6 +193,7 @@ pub(super) fn adaptation(settings: &Settings) -> Adaptation {
         image: settings.serving_image.clone(),
         pull_secret: settings.pull_secret.clone(),
         replicas: settings.replicas.clone(),
+        claims: settings.models_claim,
     }
 }
 
@@ -180,9 +215,20 @@ mod tests {
         for choice in [ClusterChoice::Embedded, ClusterChoice::Context("x".into())] {
             assert_eq!(merged(&minikube, &choice).unwrap_err().reason, Reason::ClusterOptionUnfit);
         }
+        let claims = ClusterOptions { models_claim: true, ..ClusterOptions::default() };
+        assert_eq!(merged(&claims, &ClusterChoice::Minikube).unwrap_err().reason, Reason::ClusterOptionUnfit);
+        let settings = merged(&claims, &ClusterChoice::Context("x".into())).unwrap();
+        assert!(adaptation(&settings).claims && settings.models_on_node.is_none());
         let ingress = ClusterOptions { ingress: Some(IngressMode::NodePort), ..ClusterOptions::default() };
         assert_eq!(merged(&ingress, &ClusterChoice::Embedded).unwrap_err().reason, Reason::ClusterOptionUnfit);
         assert_eq!(merged(&ingress, &ClusterChoice::Context("x".into())).unwrap().context.as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn a_time_is_read_as_a_person_writes_it() {
+        assert_eq!(time("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(time("1h 30m"), Ok(Duration::from_mins(90)));
+        assert!(time("-3s").is_err() && time("soon").is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::Output;
 use super::choice::{self, Chosen};
 use super::context::Context;
 use super::options::ClusterOptions;
-use crate::cluster::{ClusterChoice, Provider};
+use crate::cluster::{ClusterChoice, Provider, models_need_claims};
 use crate::doctor::{Failure, Reason};
 use crate::lab::Lab;
 use crate::run::{Engine, Interrupt, Journal};
@@ -41,6 +41,14 @@ impl Session {
         let mut settings = choice::settings(&home)?;
         let kept = settings.clone();
         options.merge(&mut settings, &choice, &lab)?;
+        if let ClusterChoice::Context(name) = &choice
+            && settings.models_on_node.is_none()
+            && !settings.models_claim
+        {
+            // The lab's manifests depend on it, so it is found out before they are read.
+            let asked = models_need_claims(name, &settings, &context.io.environment);
+            settings.models_claim = runtime()?.block_on(asked).unwrap_or(false);
+        }
         home.prepare()?;
         let lock = Lock::take(&home, command, (context.io.clock)())?;
         home.sweep();

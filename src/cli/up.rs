@@ -53,8 +53,11 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
         Some(id) => stage_position(&lab, id)?,
     };
     let choice = args.cluster.clone();
-    let mut session = Session::begin(context, lab, "up", &choice, &args.options)?;
-    session.choices = args.models.choices(context);
+    let choices = args.models.choices(context);
+    let downloads = choices.cache.as_ref().and_then(|folder| std::path::absolute(folder).ok());
+    let options = ClusterOptions { downloads, ..args.options.clone() };
+    let mut session = Session::begin(context, lab, "up", &choice, &options)?;
+    session.choices = choices;
     if let Some(picture) = &args.picture {
         let chosen = choose_picture(&session.lab, &session.home, &session.choices, picture);
         runtime()?.block_on(chosen)?;

@@ -262,6 +262,11 @@ impl Api {
         }))
     }
 
+    /// A client for what this one does not do.
+    pub(super) fn client(&self) -> kube::Client {
+        self.client.clone()
+    }
+
     /// Keeps where a kind is served.
     pub(super) async fn remember_resource(&self, gvk: &Gvk, resource: Resource) {
         self.resources.lock().await.insert(gvk.clone(), resource);
@@ -342,7 +347,7 @@ fn request(
     builder.body(bytes).map_err(|error| ApiError::Unexpected(error.to_string()))
 }
 
-async fn patiently<T>(work: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ApiError> {
+pub(super) async fn patiently<T>(work: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ApiError> {
     match tokio::time::timeout(PATIENCE, work).await {
         Ok(result) => result.map_err(ApiError::from),
         Err(_) => Err(ApiError::Unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),

@@ -6,14 +6,16 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::api::Api;
+use super::api::{Api, ApiError};
+use super::claim::{Claim, claim_of};
 use super::ingress::WayIn;
 use super::kubeconfig;
 use super::provider::{ClusterError, Gate, MeshStanding, Provider, RouteVersion, Standing};
 use super::real::{Real, is_local};
+use super::settings::Settings;
 use crate::objects::{Gvk, meta};
 use crate::traffic::Ingress;
-use crate::ui::Progress;
+use crate::ui::{Environment, Progress};
 
 /// What the lab does in its own namespace: group, resource, verbs.
 const NEEDED: [(&str, &str, &[&str]); 7] = [
@@ -26,6 +28,40 @@ const NEEDED: [(&str, &str, &[&str]); 7] = [
     ("networking.istio.io", "destinationrules", &["get", "create", "patch", "delete"]),
 ];
 
+/// What it does besides where models lie in claims.
+const NEEDED_FOR_CLAIMS: [(&str, &str, &[&str]); 3] = [
+    ("", "persistentvolumeclaims", &["get", "create", "delete"]),
+    ("", "pods", &["get", "create", "delete"]),
+    // Which of the two is asked for depends on the server's version.
+    ("", "pods/exec", &["get", "create"]),
+];
+
+/// Whether models have to go into claims in the cluster of this context, because its nodes are not this machine or may not
+/// be looked at; nothing where the cluster does not answer, which its own stage explains.
+pub async fn models_need_claims(name: &str, settings: &Settings, environment: &Environment) -> Option<bool> {
+    let kept = settings.kubeconfig.clone();
+    let sources = kept.map_or_else(|| kubeconfig::sources(environment), |file| vec![file]);
+    let text = kubeconfig::extract(&sources, name).ok()?;
+    let folder = tempfile::tempdir().ok()?;
+    let file = folder.path().join("kubeconfig");
+    kubeconfig::write(&file, &text).ok()?;
+    let api = Api::connect(&file).await.ok()?;
+    let _ = api.server_version().await.ok()?;
+    Some(!node_is_here(&api).await.unwrap_or(false))
+}
+
+/// Whether the only node is this machine.
+async fn node_is_here(api: &Api) -> Result<bool, ApiError> {
+    let nodes = api.list(&Gvk::new("", "v1", "Node"), None, "").await?;
+    let local = |node: &Value| {
+        let addresses = meta::list_at(node, &["status", "addresses"]);
+        addresses
+            .iter()
+            .any(|address| address["type"] == "InternalIP" && address["address"].as_str().is_some_and(is_local))
+    };
+    Ok(nodes.len() == 1 && nodes.iter().all(local))
+}
+
 /// A cluster behind a context of the kubeconfig.
 #[derive(Debug)]
 pub struct Context {
@@ -37,6 +73,12 @@ pub struct Context {
 impl Context {
     pub(super) fn new(real: Real, name: String, namespace: String) -> Self {
         Self { real, name, namespace }
+    }
+
+    /// The model's claim, where models lie in claims.
+    fn claim<'a>(&'a self, api: &'a Api, model: &'a str) -> Option<Claim<'a>> {
+        let claims = self.real.settings().models_claim;
+        claims.then(|| Claim { api, namespace: &self.namespace, model, serving: &self.real.lab.serving })
     }
 
     /// The context as the person's kubeconfig has it now.
@@ -68,28 +110,25 @@ impl Context {
 
     /// Where the models are for a pod: in this machine's own folder if the only node is this machine.
     async fn find_node(&self, api: &Api) -> Result<(), ClusterError> {
-        if self.real.settings().models_on_node.is_some() {
+        let (known, claims) = {
+            let settings = self.real.settings();
+            (settings.models_on_node.is_some(), settings.models_claim)
+        };
+        if known || claims {
             return Ok(());
         }
-        let nodes = api.list(&Gvk::new("", "v1", "Node"), None, "").await?;
-        let local = |node: &Value| {
-            let addresses = meta::list_at(node, &["status", "addresses"]);
-            addresses
-                .iter()
-                .any(|address| address["type"] == "InternalIP" && address["address"].as_str().is_some_and(is_local))
-        };
-        if nodes.len() == 1 && nodes.iter().all(local) {
+        if node_is_here(api).await.unwrap_or(false) {
             let models = self.real.home.models();
             return self.real.keep(|settings| settings.models_on_node = Some(models));
         }
-        let names: Vec<&str> = nodes.iter().map(meta::name).collect();
-        Err(ClusterError::NodeUnknown(format!("the nodes {} are other machines", names.join(", "))))
+        Err(ClusterError::NodeUnknown("its nodes are other machines, or may not be looked at".to_owned()))
     }
 
     /// What the user may not do, asked of the cluster itself.
     async fn missing(&self, api: &Api) -> Result<Vec<String>, ClusterError> {
         let mut missing = Vec::new();
-        for (group, resource, verbs) in NEEDED {
+        let for_claims = if self.real.settings().models_claim { &NEEDED_FOR_CLAIMS[..] } else { &[] };
+        for &(group, resource, verbs) in NEEDED.iter().chain(for_claims) {
             for verb in verbs {
                 if !self.allowed(api, group, resource, verb, Some(&self.namespace)).await? {
                     let group = if group.is_empty() { String::new() } else { format!(".{group}") };
@@ -118,9 +157,13 @@ impl Context {
         verb: &str,
         namespace: Option<&str>,
     ) -> Result<bool, ClusterError> {
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "metadata": {},
-            "spec": {"resourceAttributes": {"group": group, "resource": resource, "verb": verb, "namespace": namespace.unwrap_or_default()}},
+            "spec": {"resourceAttributes": {
+                "group": group, "resource": resource, "subresource": subresource, "verb": verb,
+                "namespace": namespace.unwrap_or_default(),
+            }},
         });
         let answer = api.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await?;
         Ok(answer.pointer("/status/allowed").and_then(Value::as_bool).unwrap_or(false))
@@ -150,7 +193,11 @@ impl Provider for Context {
             let Some(own) = own else {
                 return Ok(Standing::Down(format!("context {} was not taken over yet", self.name)));
             };
-            if self.real.settings().models_on_node.is_none() {
+            let placed = {
+                let settings = self.real.settings();
+                settings.models_claim || settings.models_on_node.is_some()
+            };
+            if !placed {
                 return Ok(Standing::Down("its nodes were not looked at yet".to_owned()));
             }
             // Keys that were renewed are taken over anew; a source that is gone leaves the lab's copy.
@@ -245,6 +292,54 @@ impl Provider for Context {
             let api = Api::connect(&self.real.kubeconfig).await?;
             let way = self.real.way_in(&api).await?;
             Ok(if let WayIn::Open(ingress) = way { vec![ingress.host] } else { Vec::new() })
+        })
+    }
+
+    fn probe_model<'a>(
+        &'a self,
+        api: &'a Api,
+        name: &'a str,
+        folder: &'a Path,
+    ) -> BoxFuture<'a, Result<Vec<String>, ClusterError>> {
+        Box::pin(async move {
+            match self.claim(api, name) {
+                Some(claim) => claim.differences(folder).await,
+                None => Ok(Vec::new()),
+            }
+        })
+    }
+
+    fn place_model<'a>(
+        &'a self,
+        api: &'a Api,
+        name: &'a str,
+        folder: &'a Path,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Result<Vec<Value>, ClusterError>> {
+        Box::pin(async move {
+            match self.claim(api, name) {
+                Some(claim) => claim.fill(folder, progress).await,
+                None => Ok(Vec::new()),
+            }
+        })
+    }
+
+    fn model_place(&self, name: &str) -> Option<String> {
+        let claims = self.real.settings().models_claim;
+        claims.then(|| format!("PersistentVolumeClaim {}/{}", self.namespace, claim_of(name)))
+    }
+
+    fn sweep<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, Result<Vec<String>, ClusterError>> {
+        Box::pin(async move {
+            let mut removed = Vec::new();
+            for name in &self.real.lab.models {
+                if let Some(claim) = self.claim(api, name)
+                    && claim.remove_loader().await?
+                {
+                    removed.push(format!("the pod that loaded model {name}"));
+                }
+            }
+            Ok(removed)
         })
     }
 

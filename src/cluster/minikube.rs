@@ -13,7 +13,7 @@ use super::real::{Real, differences, hashes};
 use super::settings::IngressMode;
 use crate::doctor::matrix::{Fit, Matrix};
 use crate::tools::minikube::{self, Event, Profile, Refusal};
-use crate::tools::{Call, Stream, Tool};
+use crate::tools::{Call, Stream, Tool, ToolError};
 use crate::traffic::Ingress;
 use crate::ui::Progress;
 
@@ -151,6 +151,9 @@ impl Minikube {
                 }
                 // Somebody else's profile of the name that the lab's would have stays as it is.
                 if let Some(other) = profiles.iter().find(|profile| profile.name == plan.profile) {
+                    if other.standing == minikube::Standing::Paused {
+                        return Err(ClusterError::ProfilePaused(other.name.clone()));
+                    }
                     let text = format!(
                         "profile `{}` ({}, driver {}, Kubernetes {}) was there before the lab",
                         other.name, other.standing, other.driver, other.kubernetes
@@ -189,7 +192,8 @@ impl Minikube {
         progress.awaiting("starting minikube", None);
         let (notes, mut wording) = (progress.clone(), Wording::default());
         let args = plan.args();
-        let ran = self.tool.follow(Call::new(&args, START_WITHIN), move |stream, line| {
+        let limit = self.real.settings().start_within.map_or(START_WITHIN, Duration::from_secs);
+        let ran = self.tool.follow(Call::new(&args, limit), move |stream, line| {
             if stream == Stream::Out
                 && let Some(event) = minikube::event(line)
                 && let Some((awaited, seen)) = wording.of(&event)
@@ -197,7 +201,12 @@ impl Minikube {
                 notes.awaiting(awaited, seen);
             }
         });
-        let ran = ran.await?;
+        let ran = match ran.await {
+            Err(ToolError::Hung { last, .. }) => {
+                return Err(ClusterError::StartHung { profile: plan.profile, limit, last: told(&last) });
+            }
+            ran => ran?,
+        };
         if !ran.succeeded() {
             let refusal = minikube::refusal(&ran).unwrap_or_else(|| unclear(&ran));
             self.tool.trace().read(&format!("refused: {} {}", refusal.id, refusal.message));
@@ -319,6 +328,21 @@ impl Minikube {
 pub fn usual_driver() -> Option<String> {
     let root = rustix::process::geteuid().is_root();
     (root && std::env::consts::OS == "linux").then(|| "none".to_owned())
+}
+
+/// Lines of minikube as a person reads them: its events are JSON.
+fn told(lines: &[String]) -> Vec<String> {
+    let mut wording = Wording::default();
+    lines
+        .iter()
+        .filter_map(|line| match minikube::event(line) {
+            Some(event) => wording.of(&event).map(|(step, seen)| match seen {
+                Some(seen) => format!("{step}: {seen}"),
+                None => step,
+            }),
+            None => Some(line.clone()),
+        })
+        .collect()
 }
 
 /// A failure without a reason id.

@@ -7,9 +7,11 @@
 
 mod api;
 mod apply;
+mod claim;
 pub mod context;
 pub mod embedded;
 mod exact;
+mod exec;
 mod gate;
 mod ingress;
 mod keeper;
@@ -23,6 +25,8 @@ mod survey;
 
 pub use api::{Api, ApiError, ObjectRef, Watched};
 pub use apply::{Applied, Comparison, Preview};
+pub use claim::{ServingImage, claim_of};
+pub use context::models_need_claims;
 pub use keeper::Keeper;
 pub use kubeconfig::ContextError;
 pub use provider::{ClusterChoice, ClusterError, ClusterPlan, Gate, MeshStanding, Provider, RouteVersion, Standing};

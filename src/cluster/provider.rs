@@ -156,6 +156,16 @@ pub enum ClusterError {
     /// minikube gave up.
     #[error(transparent)]
     Minikube(Box<MinikubeError>),
+    /// minikube did not come to an end.
+    #[error("`minikube start` did not end within {} s and was stopped", limit.as_secs())]
+    StartHung {
+        /// The profile.
+        profile: String,
+        /// How long was waited.
+        limit: Duration,
+        /// The last lines that it wrote.
+        last: Vec<String>,
+    },
     /// A minikube profile that is not the lab's is in the way.
     #[error("{0}")]
     ProfileUnfit(String),
@@ -314,6 +324,16 @@ pub trait Provider: Send + Sync {
         _name: &'a str,
         _folder: &'a Path,
     ) -> BoxFuture<'a, Result<Vec<String>, ClusterError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Where a model lies for pods, in words, where that is not a folder of the node.
+    fn model_place(&self, _name: &str) -> Option<String> {
+        None
+    }
+
+    /// Takes away what a run that was cut off left behind while it placed models; returns it by label.
+    fn sweep<'a>(&'a self, _api: &'a Api) -> BoxFuture<'a, Result<Vec<String>, ClusterError>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::api::{Api, ApiError, ObjectRef};
+use super::claim::ServingImage;
 use super::context::Context;
 use super::gate::consistent_probes;
 use super::ingress::{self, WayIn};
@@ -66,6 +67,10 @@ pub struct LabTraits {
     pub ingress: (String, String, String),
     /// A path to probe routes with.
     pub path: String,
+    /// The models' names.
+    pub models: Vec<String>,
+    /// What serves them.
+    pub serving: ServingImage,
 }
 
 /// A real cluster's common part.
@@ -226,6 +231,9 @@ impl Real {
             notes.awaiting(awaited.clone(), Some(seen));
         };
         let cache = self.home.cache();
+        if let Some(shared) = self.settings().downloads.clone() {
+            istio::take_from(&release, &shared, &cache).map_err(|error| ClusterError::NotKept(error.to_string()))?;
+        }
         let fetched = istio::fetch(&release, &cache, &downloader, &self.environment, &self.trace, &mut tell);
         let fetched = fetched.await.map_err(mesh_error)?;
         let tool = Tool::new(&fetched.istioctl, &self.environment, self.trace.clone());

@@ -53,10 +53,14 @@ pub struct Settings {
     pub kubernetes: Option<String>,
     /// minikube's driver.
     pub driver: Option<String>,
+    /// How many seconds `minikube start` may take, where it is not the usual time.
+    pub start_within: Option<u64>,
     /// Whether minikube is told `--force`.
     pub force: bool,
     /// A mirror of Istio's releases.
     pub istio_url: Option<String>,
+    /// A folder of downloaded files that several labs share.
+    pub downloads: Option<PathBuf>,
     /// `--set` values for istioctl.
     pub istio_set: Vec<String>,
     /// How requests enter.
@@ -73,6 +77,8 @@ pub struct Settings {
     pub replicas: BTreeMap<String, u32>,
     /// Where the models lie on the node, where that is not where they lie here.
     pub models_on_node: Option<PathBuf>,
+    /// Whether the models lie in PersistentVolumeClaims, because no disk of a node can be reached.
+    pub models_claim: bool,
     /// The kubeconfig that the context was taken from.
     pub kubeconfig: Option<PathBuf>,
     /// The minikube profile that is used.

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::error::LabError;
+use super::manifest::MODELS_VARIABLE;
 use super::{Lab, StepSpec};
+use crate::cluster::claim_of;
 use crate::objects::meta;
 
 /// What is to be otherwise than the lab's files say; nothing of it is in the tutorial.
@@ -21,6 +23,8 @@ pub struct Adaptation {
     pub pull_secret: Option<String>,
     /// Replicas by model.
     pub replicas: BTreeMap<String, u32>,
+    /// Whether models lie in PersistentVolumeClaims instead of a folder of the node.
+    pub claims: bool,
 }
 
 impl Lab {
@@ -44,7 +48,23 @@ impl Lab {
         if let Some((before, after)) = &renamed {
             self.rename(before, after);
         }
+        if adaptation.claims {
+            self.make_namespace_with_models();
+        }
         Ok(())
+    }
+
+    /// A claim lives in the namespace of the pods that mount it, so the namespace is made by the stage that places models.
+    fn make_namespace_with_models(&mut self) {
+        let namespace = self.spec.stages.iter().flat_map(|stage| &stage.steps).find_map(|step| match step {
+            StepSpec::Namespace(spec) => Some(spec.clone()),
+            _ => None,
+        });
+        let places = |step: &StepSpec| matches!(step, StepSpec::Model(_));
+        let Some(stage) = self.spec.stages.iter_mut().find(|stage| stage.steps.iter().any(places)) else { return };
+        if let (Some(namespace), Some(position)) = (namespace, stage.steps.iter().position(places)) {
+            stage.steps.insert(position, StepSpec::Namespace(namespace));
+        }
     }
 
     fn rename(&mut self, before: &str, after: &str) {
@@ -98,9 +118,22 @@ fn change_deployment(object: &mut Value, adaptation: &Adaptation) {
             container["image"] = json!(image);
         }
     }
+    if adaptation.claims {
+        for volume in pod.get_mut("volumes").and_then(Value::as_array_mut).into_iter().flatten() {
+            let model = volume["hostPath"]["path"].as_str().and_then(model_in);
+            if let Some(model) = model.map(str::to_owned) {
+                *volume = json!({"name": volume["name"], "persistentVolumeClaim": {"claimName": claim_of(&model)}});
+            }
+        }
+    }
     if let Some(secret) = &adaptation.pull_secret {
         pod["imagePullSecrets"] = json!([{"name": secret}]);
     }
+}
+
+/// The model whose folder a volume mounts.
+fn model_in(path: &str) -> Option<&str> {
+    path.strip_prefix(MODELS_VARIABLE)?.strip_prefix('/')
 }
 
 #[cfg(test)]
@@ -122,6 +155,7 @@ mod tests {
             image: Some("registry:5000/serving:2.5.1".into()),
             pull_secret: Some("login".into()),
             replicas: [("resnet50".into(), 5)].into(),
+            claims: false,
         };
         lab.adapt(&adaptation).unwrap();
         assert_eq!(lab.namespace(), Some("team-a"));
@@ -138,6 +172,23 @@ mod tests {
         assert_eq!(pod["volumes"][0]["hostPath"]["path"], "/m/resnet50", "the variable is still one");
         assert!(
             lab.spec.stages.iter().flat_map(|stage| &stage.commands).all(|command| !command.contains("tf-serving "))
+        );
+    }
+
+    #[test]
+    fn models_in_claims_are_mounted_by_name_in_a_namespace_that_is_there_before_them() {
+        let mut lab = Lab::load(&Source::Builtin).unwrap();
+        lab.adapt(&Adaptation { claims: true, ..Adaptation::default() }).unwrap();
+        let deployment = lab.manifests["deployment-resnet101.yaml"].object("/m").unwrap();
+        let volume = &deployment["spec"]["template"]["spec"]["volumes"][0];
+        assert_eq!(volume["persistentVolumeClaim"]["claimName"], "model-resnet101");
+        assert!(volume.get("hostPath").is_none());
+        let models = &lab.spec.stages[lab.position("models").unwrap()];
+        assert!(matches!(models.steps[0], StepSpec::Namespace(_)), "{models:?}");
+        assert_eq!(
+            lab.first_with_objects(),
+            lab.position("models").unwrap(),
+            "so its claims go with the lab's objects"
         );
     }
 }

@@ -9,7 +9,7 @@ use crate::objects::schemas::{UnknownField, unknown_fields};
 use crate::yaml::{self, YamlError, line_of_key};
 
 /// The one variable of the manifests: the directory that holds the models, as the cluster's node sees it.
-const MODELS_VARIABLE: &str = "${MODELS}";
+pub(super) const MODELS_VARIABLE: &str = "${MODELS}";
 
 /// Which object a manifest describes; two manifests with equal keys describe the same object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]

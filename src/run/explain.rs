@@ -134,6 +134,15 @@ impl From<ClusterError> for Failure {
             ClusterError::ProfileUnfit(_) => {
                 Self::new(Reason::MinikubeProfileUnfit, "a minikube profile is in the way").observed(text)
             }
+            ClusterError::StartHung { ref profile, ref last, .. } => {
+                let mut failure = Self::new(Reason::ToolHung, text)
+                    .because("images come slowly or not at all, or the driver waits for something that does not come")
+                    .then(format!("minikube logs --profile {profile}"), "shows what it waits for")
+                    .then("canary-lab up --start-within 1h", "gives it more time, and goes on from what it has")
+                    .then("canary-lab down", "deletes the half-made profile");
+                failure.observed.clone_from(last);
+                failure
+            }
             ClusterError::ProfilePaused(name) => Self::new(Reason::MinikubeProfilePaused, text)
                 .then(format!("minikube unpause -p {name}"), "lets it go on"),
             ClusterError::Mesh(error) => of_mesh(*error),
@@ -161,6 +170,7 @@ impl From<ClusterError> for Failure {
                 Self::new(Reason::ModelNotPlaced, "the models' place on the node is not known")
                     .observed(text)
                     .because("the nodes are not this machine, and nothing says where models lie on them")
+                    .then("canary-lab up", "puts the models into PersistentVolumeClaims")
                     .then("canary-lab up --models-on-node DIR", "mounts DIR of the node, where you have put the models")
             }
             ClusterError::NotPlaced { ref said, .. } => {

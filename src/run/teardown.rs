@@ -107,8 +107,9 @@ impl Teardown<'_> {
         if !self.provider.stop_removes_everything() {
             // The cluster stays: what is the lab's goes object by object, and the mesh if the lab installed it.
             if matches!(self.provider.probe().await?, Standing::Runs { .. }) {
-                self.remove_objects(&mut report).await?;
                 let api = Api::connect(self.provider.kubeconfig()).await?;
+                report.removed.extend(self.provider.sweep(&api).await?);
+                self.remove_objects(&mut report).await?;
                 report.removed.extend(self.provider.remove_mesh(&api, &Progress::silent()).await?);
             }
         } else if !self.force {

@@ -1,6 +1,7 @@
 //! A cluster that is not the lab's: another home's embedded cluster plays it, reached through its kubeconfig alone.
 
 use std::fs;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,6 +10,7 @@ use canary_lab::objects::Gvk;
 use serde_json::Value;
 
 use super::bench::{Bench, Ended, finish, kill, processes, project};
+use super::kubernetes::Cluster;
 
 /// Two homes: one whose cluster is the foreign one, and one whose lab stands on it.
 struct Pair {
@@ -88,6 +90,125 @@ fn a_context_that_is_not_there_is_named_with_those_that_are() {
     let ended = pair.run(&["up", "--cluster", "context:prod"]);
     assert_eq!(ended.code, 11, "{ended:?}");
     assert!(ended.err.contains("CONTEXT_UNKNOWN") && ended.err.contains("it has canary-lab"), "{}", ended.err);
+}
+
+#[test]
+fn models_go_into_claims_where_the_nodes_are_other_machines() {
+    let pair = Pair::until("tunnel");
+    let cluster = Cluster::of(&pair.foreign);
+    let before = pair.names("", "Namespace", None);
+    // From here the node is a machine far away.
+    let far = r#"{"status": {"addresses": [{"type": "InternalIP", "address": "203.0.113.7"}]}}"#;
+    cluster.patch(("v1", "Node", None, "canary-lab/status"), far);
+    let claims = || pair.names("", "PersistentVolumeClaim", Some("tf-serving"));
+    let up = pair.run(&["up", "--cluster", "context:canary-lab", "--until", "models"]);
+    assert_eq!(up.code, 0, "{}\n{}", up.out, up.err);
+    assert!(up.out.contains("resnet50 lies in PersistentVolumeClaim tf-serving/model-resnet50"), "{}", up.out);
+    assert_eq!(claims(), ["model-resnet101", "model-resnet50"]);
+    assert!(pair.names("", "Pod", Some("tf-serving")).is_empty(), "the loaders are gone");
+    let up = pair.run(&["up"]);
+    assert_eq!(up.code, 0, "{}\n{}", up.out, up.err);
+    assert!(up.out.contains("13 stages proven"), "{}", up.out);
+    let work = fs::read_to_string(pair.lab.home().join("work/deployment-resnet50.yaml")).unwrap();
+    assert!(work.contains("claimName: model-resnet50") && !work.contains("hostPath"), "{work}");
+
+    // What lies in the claim is compared by its hashes, through the model server that mounts it; and mended.
+    let claim = cluster.get(("v1", "PersistentVolumeClaim", Some("tf-serving"), "model-resnet101")).unwrap();
+    let volume = pair.foreign.home().join("cluster/claims").join(claim["metadata"]["uid"].as_str().unwrap());
+    let graph = volume.join("1/saved_model.pb");
+    let own = fs::read(pair.lab.home().join("models/resnet101/1/saved_model.pb")).unwrap();
+    assert_eq!(fs::read(&graph).unwrap(), own);
+    fs::write(&graph, "damaged").unwrap();
+    let verify = pair.run(&["verify"]);
+    assert!(verify.err.contains("MODEL_NOT_ON_NODE"), "{verify:?}");
+    assert!(verify.err.contains("model-resnet101/1/saved_model.pb differs"), "{verify:?}");
+    let again = pair.run(&["up"]);
+    assert_eq!(again.code, 0, "{again:?}");
+    assert_eq!(fs::read(&graph).unwrap(), own);
+
+    // Back to before the models and on again; then away, with every volume.
+    let reset = pair.run(&["reset", "--to", "tunnel"]);
+    assert_eq!(reset.code, 0, "{reset:?}");
+    assert_eq!(pair.names("", "Namespace", None), before);
+    let again = pair.run(&["up", "--until", "predict"]);
+    assert_eq!(again.code, 0, "{again:?}");
+    let down = pair.lab.tiny(&["down", "--purge"]);
+    assert_eq!(down.code, 0, "{down:?}");
+    assert_eq!(pair.names("", "Namespace", None), before);
+    super::bench::eventually("the claims' volumes go", std::time::Duration::from_secs(10), || {
+        pair.names("", "PersistentVolume", None).is_empty()
+    });
+    assert!(!volume.exists());
+}
+
+/// A port of this machine whose connections end at the ingress gateway's node port, as kubectl's port-forward leads them
+/// through the API.
+fn forwarder(foreign: &Bench) -> u16 {
+    let cluster = Cluster::of(foreign);
+    let service = cluster.get(("v1", "Service", Some("istio-system"), "istio-ingressgateway")).unwrap();
+    let ports = service["spec"]["ports"].as_array().unwrap();
+    let port = ports.iter().find(|port| port["name"] == "http2").unwrap()["nodePort"].as_u64().unwrap();
+    let node = cluster.get(("v1", "Node", None, "canary-lab")).unwrap();
+    let addresses = node["status"]["addresses"].as_array().unwrap();
+    let host = addresses.iter().find(|one| one["type"] == "InternalIP").unwrap()["address"].as_str().unwrap();
+    let gateway = format!("{host}:{port}");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let own = listener.local_addr().unwrap().port();
+    let copy = |mut from: TcpStream, mut to: TcpStream| {
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(std::net::Shutdown::Write);
+        });
+    };
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            // Before a Gateway object opens the port, the connection ends at once.
+            let Ok(server) = TcpStream::connect(&gateway) else { continue };
+            copy(client.try_clone().unwrap(), server.try_clone().unwrap());
+            copy(server, client);
+        }
+    });
+    own
+}
+
+#[test]
+fn requests_enter_by_a_node_port_or_a_port_forward_where_no_address_is_given_out() {
+    let pair = Pair::until("istio");
+    let folder = pair.lab.directory().join("fakes");
+    fs::create_dir_all(folder.join("bin")).unwrap();
+    fs::copy(project().join("tests/fakes/kubectl"), folder.join("bin/kubectl")).unwrap();
+    fs::write(folder.join("forward"), forwarder(&pair.foreign).to_string()).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = pair.command(args);
+        command.env("PATH", format!("{}:/usr/bin:/bin", folder.join("bin").display())).env("FAKE_DIR", &folder);
+        finish(command)
+    };
+    let keeper = pair.lab.home().join("cluster/tunnel.json");
+    for way in ["node-port", "port-forward"] {
+        let up = run(&["up", "--cluster", "context:canary-lab", "--ingress", way]);
+        assert_eq!(up.code, 0, "{way}: {}\n{}", up.out, up.err);
+        assert!(up.out.contains("13 stages proven"), "{way}: {}", up.out);
+        assert!(up.out.contains("300 requests: resnet50 "), "{way}: {}", up.out);
+        let kept = fs::read_to_string(&keeper).ok();
+        assert_eq!(kept.is_some(), way == "port-forward", "{way}: {kept:?}");
+        let verify = run(&["verify"]);
+        assert_eq!(verify.code, 0, "{way}: {verify:?}");
+        let down = run(&["down"]);
+        assert_eq!(down.code, 0, "{way}: {down:?}");
+        if let Some(kept) = kept {
+            let kept: Value = serde_json::from_str(&kept).unwrap();
+            let pids = ["keeper", "child"].map(|one| u32::try_from(kept[one]["pid"].as_u64().unwrap()).unwrap());
+            // One that ended and that nobody has asked about yet has no command line any more.
+            let runs = |process: &super::bench::Process| pids.contains(&process.pid) && !process.command.is_empty();
+            assert!(!processes().iter().any(runs), "{kept}");
+        }
+    }
+    let calls = fs::read_to_string(folder.join("calls")).unwrap();
+    assert!(calls.contains("port-forward --namespace=istio-system"), "{calls}");
+    // No address was ever given out, so a load balancer is waited for in vain, and says so.
+    let none = run(&["up", "--cluster", "context:canary-lab", "--ingress", "load-balancer", "--until", "tunnel"]);
+    assert_ne!(none.code, 0, "{none:?}");
+    assert!(none.err.contains("TUNNEL_NOT_RUNNING") && none.err.contains("no EXTERNAL-IP within"), "{none:?}");
 }
 
 /// The fakes of `tests/fakes` in a folder of their own, which is first on PATH.
@@ -341,4 +462,58 @@ fn models_are_copied_to_a_node_that_is_not_this_machine_and_compared_there() {
     assert_eq!(down.code, 0, "{down:?}");
     assert!(!fakes.calls().contains("minikube delete"), "the profile is not the lab's: {}", fakes.calls());
     assert_eq!(fs::read_to_string(theirs).unwrap(), config, "the person's kubeconfig is read and never written");
+}
+
+#[test]
+fn a_paused_profile_and_a_start_that_hangs_are_told_apart() {
+    let fakes = Fakes::new("v1.36.0");
+    let up = |set: &[&str]| {
+        fakes.run(&[&["up", "--cluster", "minikube", "--driver", "none", "--until", "cluster"][..], set].concat())
+    };
+    // Somebody's own profile of the machine, paused before the lab came.
+    fakes.set("profile", "minikube Paused none v1.24.3");
+    let paused = up(&[]);
+    assert_eq!(paused.code, 11, "{paused:?}");
+    assert!(paused.err.contains("MINIKUBE_PROFILE_PAUSED") && paused.err.contains("minikube unpause"), "{paused:?}");
+    fs::remove_file(fakes.folder.join("profile")).unwrap();
+
+    fakes.set("start", "hang");
+    let hung = up(&["--start-within", "2s"]);
+    assert_eq!(hung.code, 10, "{hung:?}");
+    assert!(hung.err.contains("TOOL_HUNG") && hung.err.contains("did not end within 2 s"), "{hung:?}");
+    assert!(hung.err.contains("Using the none driver") && hung.err.contains("--start-within 1h"), "{hung:?}");
+    let program = fakes.folder.join("bin/minikube");
+    assert!(processes().iter().all(|process| !process.command.contains(program.to_str().unwrap())));
+
+    fakes.set("start", "ok");
+    let up = up(&[]);
+    assert_eq!(up.code, 0, "{up:?}");
+    // The lab's own profile, paused behind its back.
+    fakes.set("profile", "minikube Paused none v1.24.3");
+    let paused = fakes.run(&["verify"]);
+    assert!(paused.code != 0 && paused.err.contains("paused"), "{paused:?}");
+    let again = fakes.run(&["up", "--until", "cluster"]);
+    assert!(again.code == 11 && again.err.contains("minikube unpause"), "{again:?}");
+}
+
+#[test]
+fn a_class_takes_istio_along_and_needs_no_release_server() {
+    let fakes = Fakes::new("v1.36.0");
+    let url = release_server();
+    let stick = fakes.pair.lab.directory().join("stick");
+    let stick = stick.to_str().unwrap();
+    let args = ["prefetch", "--cache", stick, "--cluster", "minikube", "--istio-url", &url];
+    let prefetch = fakes.run(&args);
+    assert_eq!(prefetch.code, 0, "{prefetch:?}");
+    assert!(prefetch.out.contains("(Istio 1.12.7, ") && prefetch.out.contains("downloaded"), "{prefetch:?}");
+    assert!(fakes.run(&args).out.contains("was there, whole"));
+    let plain = fakes.run(&["prefetch", "--cache", stick]);
+    assert!(!plain.out.contains("Istio"), "the embedded cluster needs none: {plain:?}");
+    // In the class nothing answers at the publisher's address.
+    let closed = "http://127.0.0.1:9";
+    let up = ["up", "--cluster", "minikube", "--driver", "none", "--istio-url", closed, "--until", "istio"];
+    let without = fakes.run(&up);
+    assert!(without.code != 0, "{without:?}");
+    let with = fakes.run(&[&up[..], &["--cache", stick]].concat());
+    assert_eq!(with.code, 0, "{}\n{}\n{}", with.out, with.err, fakes.calls());
 }

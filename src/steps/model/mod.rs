@@ -1,7 +1,7 @@
 //! A model is built, whole, and lies where pods can mount it.
 
 mod record;
-mod restart;
+pub(super) mod restart;
 
 use std::path::{Path, PathBuf};
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::super::World;
-use crate::cluster::{ObjectRef, Standing};
+use crate::cluster::{ObjectRef, Standing, claim_of};
 use crate::doctor::Failure;
 use crate::objects::{Gvk, meta};
 
@@ -15,7 +15,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Deletes the pods of the lab's Deployments that mount the model, and waits until they are gone; the Deployment makes
 /// new ones. Returns how many there were.
-pub(super) async fn restart_pods(world: &World<'_>, model: &str) -> Result<u64, Failure> {
+pub(in crate::steps) async fn restart_pods(world: &World<'_>, model: &str) -> Result<u64, Failure> {
     if !matches!(world.provider.probe().await?, Standing::Runs { .. }) {
         return Ok(0);
     }
@@ -24,7 +24,7 @@ pub(super) async fn restart_pods(world: &World<'_>, model: &str) -> Result<u64, 
     let mut pods = Vec::new();
     for file in world.lab.manifests.keys() {
         let object = world.object(file)?;
-        if !mounts(&object, &directory) {
+        if !mounts(&object, &directory, &claim_of(model)) {
             continue;
         }
         let selector = selector(&object);
@@ -46,10 +46,13 @@ pub(super) async fn restart_pods(world: &World<'_>, model: &str) -> Result<u64, 
     Ok(pods.len() as u64)
 }
 
-/// Whether a manifest is a Deployment whose pods mount the directory.
-fn mounts(object: &Value, directory: &str) -> bool {
+/// Whether a manifest is a Deployment whose pods mount the directory, or the claim.
+fn mounts(object: &Value, directory: &str, claim: &str) -> bool {
     let volumes = meta::list_at(object, &["spec", "template", "spec", "volumes"]);
-    object["kind"] == "Deployment" && volumes.iter().any(|volume| volume["hostPath"]["path"] == directory)
+    let has_it = |volume: &Value| {
+        volume["hostPath"]["path"] == directory || volume["persistentVolumeClaim"]["claimName"] == claim
+    };
+    object["kind"] == "Deployment" && volumes.iter().any(has_it)
 }
 
 /// The Deployment's labels as a selector, `app=x,version=y`.
@@ -68,7 +71,7 @@ mod tests {
     fn the_deployment_that_mounts_a_model_is_found_by_its_volume() {
         let lab = Lab::load(&Source::Builtin).unwrap();
         let objects = lab.manifests.values().map(|manifest| manifest.object("/m").unwrap());
-        let mounting: Vec<Value> = objects.filter(|object| mounts(object, "/m/resnet101")).collect();
+        let mounting: Vec<Value> = objects.filter(|object| mounts(object, "/m/resnet101", "model-resnet101")).collect();
         assert_eq!(mounting.len(), 1);
         assert_eq!(selector(&mounting[0]), "app=image-classifier,version=resnet101");
     }
