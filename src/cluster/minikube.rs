@@ -95,7 +95,7 @@ impl Minikube {
             return Err(ClusterError::Minikube(Box::new(MinikubeError::new(
                 minikube::refusal(&ran).unwrap_or_else(|| unclear(&ran)),
                 ran.code,
-                ran.last_lines(5),
+                minikube::last_words(&ran, 5),
             ))));
         };
         for profile in &profiles {
@@ -210,7 +210,11 @@ impl Minikube {
         if !ran.succeeded() {
             let refusal = minikube::refusal(&ran).unwrap_or_else(|| unclear(&ran));
             self.tool.trace().read(&format!("refused: {} {}", refusal.id, refusal.message));
-            return Err(ClusterError::Minikube(Box::new(MinikubeError::new(refusal, ran.code, ran.last_lines(6)))));
+            return Err(ClusterError::Minikube(Box::new(MinikubeError::new(
+                refusal,
+                ran.code,
+                minikube::last_words(&ran, 6),
+            ))));
         }
         // Which driver minikube chose decides where models have to lie.
         if let Some(profile) = self.profiles().await?.into_iter().find(|profile| profile.name == plan.profile) {
@@ -396,7 +400,7 @@ pub struct MinikubeError {
     pub refusal: Refusal,
     /// Its exit code.
     pub code: Option<i32>,
-    /// The last lines that it printed.
+    /// The last of what it said.
     pub said: Vec<String>,
 }
 
@@ -463,9 +467,12 @@ impl Provider for Minikube {
             left.extend(self.clean_route().await);
             let Some(made) = self.real.settings().made_profile.clone() else { return Ok(left) };
             let ran = self.run(&["delete", "--profile", &made], DELETE_WITHIN).await?;
-            if !ran.succeeded() {
-                left.push(format!("minikube profile {made}: {}", ran.last_lines(1).concat()));
-                return Ok(left);
+            // It ends with 0 also where it could not delete; what is still listed was not. The home stays, for another try.
+            if !ran.succeeded() || self.profiles().await?.iter().any(|profile| profile.valid && profile.name == made) {
+                let mut refusal = minikube::refusal(&ran).unwrap_or_else(|| unclear(&ran));
+                refusal.message = minikube::complaint(&ran).unwrap_or(refusal.message);
+                let said = minikube::last_words(&ran, 3);
+                return Err(ClusterError::Minikube(Box::new(MinikubeError::new(refusal, ran.code, said))));
             }
             self.real.keep(|settings| {
                 settings.made_profile = None;

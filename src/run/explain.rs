@@ -210,15 +210,28 @@ fn of_minikube(error: &MinikubeError) -> Failure {
         Area::Runtime => Reason::MinikubeRuntime,
         Area::Kubernetes => Reason::MinikubeKubernetes,
         Area::KubernetesVersion => Reason::MinikubeTooNew,
+        Area::NewerProfile => Reason::MinikubeProfileUnfit,
         Area::Unknown => Reason::MinikubeFailed,
     };
     let mut failure = Failure::new(reason, error.to_string());
     if !error.refusal.id.is_empty() {
         failure = failure.observed(format!("minikube says {}", error.refusal.id));
     }
-    failure.observed.extend(error.said.iter().filter(|line| !line.contains(&error.refusal.message)).cloned());
+    let message = &error.refusal.message;
+    let more = error.said.iter().filter(|line| message.is_empty() || !line.contains(message.as_str()));
+    failure.observed.extend(more.cloned());
+    // Some of minikube's advice comes with its placeholders unfilled.
+    if !error.refusal.advice.contains("{{") {
+        let advice = error.refusal.advice.lines().map(str::trim).filter(|line| !line.is_empty());
+        failure.observed.extend(advice.map(str::to_owned));
+    }
     if let Some(code) = error.code {
         failure = failure.observed(format!("exit {code}"));
+    }
+    if reason == Reason::MinikubeProfileUnfit {
+        failure = failure
+            .because("the lab's profile was begun with a newer Kubernetes, and minikube does not go back")
+            .then("canary-lab down", "deletes the profile; the next `up` begins anew");
     }
     if reason == Reason::MinikubeTooNew {
         failure = failure.because("this minikube does not start the Kubernetes version that Istio 1.12 needs");

@@ -14,6 +14,9 @@ pub const NO_PROFILE: i32 = 85;
 /// Exit code of commands that need a running control plane.
 pub const NOT_RUNNING: i32 = 89;
 
+/// The system's number for a file that does not exist, as Go writes an error of its own into JSON.
+const NO_SUCH_FILE: i64 = 2;
+
 /// A profile as `minikube profile list -o json` tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
@@ -74,12 +77,13 @@ pub fn version(ran: &Ran) -> Option<Version> {
     first_version(&ran.out)
 }
 
-/// The profiles in `minikube profile list -o json`. No profile at all is exit 14 with a text, and an empty list here; none
-/// is an answer that is not understood.
+/// The profiles in `minikube profile list -o json`. No profile at all is exit 14 with a text, or exit 80 with the error of
+/// a folder that does not exist where minikube never ran, and an empty list here; none is an answer that is not understood.
 pub fn profiles(ran: &Ran) -> Option<Vec<Profile>> {
     if let Some(list) = json_in(&ran.out) {
         if let (None, None) = (list.get("valid"), list.get("invalid")) {
-            return mentions(ran, "NO_PROFILE").then(Vec::new);
+            let no_folder = list.pointer("/error/Err").and_then(Value::as_i64) == Some(NO_SUCH_FILE);
+            return (no_folder || mentions(ran, "NO_PROFILE")).then(Vec::new);
         }
         let of = |key: &str, valid: bool| {
             let items = list.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
@@ -207,6 +211,33 @@ pub fn refusal(ran: &Ran) -> Option<Refusal> {
     refusals.next_back()
 }
 
+/// The last of what a command said, in words: events as what they tell, other lines as they are.
+pub fn last_words(ran: &Ran, count: usize) -> Vec<String> {
+    let mut words: Vec<String> = ran
+        .last_lines(usize::MAX)
+        .into_iter()
+        .filter_map(|line| {
+            if !line.trim_start().starts_with('{') {
+                return Some(line);
+            }
+            match event(&line)? {
+                Event::Step { message, .. } | Event::Info(message) | Event::Warning(message) => Some(message),
+                Event::Refused(refusal) => Some(refusal.message),
+                Event::Download { .. } => None,
+            }
+        })
+        .filter(|words| !words.trim().is_empty())
+        .collect();
+    words.split_off(words.len().saturating_sub(count))
+}
+
+/// What `minikube delete` complains of. It ends with 0 all the same, and the profile stays:
+/// `X error deleting profile "minikube": failed to delete cluster: …`.
+pub fn complaint(ran: &Ran) -> Option<String> {
+    let lines = ran.out.lines().chain(ran.err.lines());
+    lines.map(bare).find(|line| line.starts_with("error deleting profile"))
+}
+
 /// `X Exiting due to K8S_OLD_UNSUPPORTED: Kubernetes 1.19.0 is not supported …`, the mark before it in any font.
 fn refusal_in_text(line: &str) -> Option<Refusal> {
     let (_, rest) = line.split_once("Exiting due to ")?;
@@ -220,10 +251,13 @@ fn refusal_in_text(line: &str) -> Option<Refusal> {
 
 /// A line without the mark before it (`* `, `! `, `X `, or an emoji).
 fn bare(line: &str) -> String {
-    line.trim_start_matches(|letter: char| {
-        !letter.is_alphanumeric() && letter != '\'' && letter != '"' && letter != '/'
-    })
-    .to_owned()
+    let line = line.trim_start();
+    line.strip_prefix("X ")
+        .unwrap_or(line)
+        .trim_start_matches(|letter: char| {
+            !letter.is_alphanumeric() && letter != '\'' && letter != '"' && letter != '/'
+        })
+        .to_owned()
 }
 
 /// What lies behind a reason id or, where there is none, an exit code: minikube numbers its failures by tens.
@@ -247,6 +281,8 @@ pub enum Area {
     Kubernetes,
     /// A version of Kubernetes that this minikube does not take.
     KubernetesVersion,
+    /// A profile that was begun with a newer Kubernetes than is asked for now.
+    NewerProfile,
     /// Anything else.
     Unknown,
 }
@@ -254,7 +290,8 @@ pub enum Area {
 /// Where the cause lies.
 pub fn area(id: &str, code: Option<i32>) -> Area {
     match id {
-        "K8S_OLD_UNSUPPORTED" | "K8S_DOWNGRADE_UNSUPPORTED" | "K8S_NEW_UNSUPPORTED" => return Area::KubernetesVersion,
+        "K8S_OLD_UNSUPPORTED" | "K8S_NEW_UNSUPPORTED" => return Area::KubernetesVersion,
+        "K8S_DOWNGRADE_UNSUPPORTED" => return Area::NewerProfile,
         "GUEST_MISSING_CONNTRACK" | "GUEST_MISSING_CRICTL" => return Area::Runtime,
         "GUEST_DRIVER_MISMATCH" => return Area::Driver,
         _ => {}
@@ -362,6 +399,14 @@ mod tests {
     }
 
     #[test]
+    fn where_minikube_never_ran_there_is_no_profile() {
+        let first = r#"{"error":{"Op":"open","Path":"/home/me/.minikube/profiles","Err":2}}"#;
+        assert_eq!(profiles(&ran(80, first, "")), Some(Vec::new()));
+        let locked = first.replace("\"Err\":2", "\"Err\":13");
+        assert_eq!(profiles(&ran(80, &locked, "")), None, "a folder that may not be read is not an empty one");
+    }
+
+    #[test]
     fn recorded_refusals_are_named_and_placed() {
         for (file, command, id, wanted) in [
             (
@@ -429,6 +474,33 @@ mod tests {
         assert_eq!(event("😄  minikube v1.26.1 on Debian"), Some(Event::Info("minikube v1.26.1 on Debian".into())));
         assert_eq!(event("{ torn"), Some(Event::Info("torn".into())));
         assert_eq!(event("  "), None);
+    }
+
+    #[test]
+    fn a_refusal_in_events_is_told_in_words() {
+        // As minikube 1.26.1 gave up, without a message of its own.
+        let out = concat!(
+            r#"{"type":"io.k8s.sigs.minikube.step","data":{"currentstep":"6","message":"Running on localhost (CPUs=2) ...","name":"Running on Localhost","totalsteps":"19"}}"#,
+            "\n",
+            r#"{"type":"io.k8s.sigs.minikube.download.progress","data":{"artifact":"preload.tar.lz4","progress":"0.25"}}"#,
+            "\n",
+            r#"{"type":"io.k8s.sigs.minikube.error","data":{"advice":"The none driver requires cri-dockerd.\n\t\t\n\t\tPlease install it","exitcode":"15","issues":"","message":"","name":"NOT_FOUND_CRI_DOCKERD","url":""}}"#,
+            "\n",
+        );
+        let gave_up = ran(15, out, "E1128 what");
+        assert_eq!(last_words(&gave_up, 6), ["Running on localhost (CPUs=2) ...", "E1128 what"]);
+        assert_eq!(last_words(&gave_up, 1), ["E1128 what"]);
+        let refusal = refusal(&gave_up).unwrap();
+        assert_eq!((refusal.id.as_str(), refusal.message.as_str()), ("NOT_FOUND_CRI_DOCKERD", ""));
+        assert_eq!(area("K8S_DOWNGRADE_UNSUPPORTED", Some(106)), Area::NewerProfile);
+    }
+
+    #[test]
+    fn a_delete_that_does_not_delete_says_so_and_ends_with_0() {
+        let stays = "X error deleting profile \"minikube\": failed to delete cluster: kubeadm reset: exit status 127\nstdout:\n";
+        let wanted = "error deleting profile \"minikube\": failed to delete cluster: kubeadm reset: exit status 127";
+        assert_eq!(complaint(&ran(0, "* Uninstalling Kubernetes ...\n", stays)).as_deref(), Some(wanted));
+        assert_eq!(complaint(&ran(0, "* Removed all traces of the \"minikube\" cluster.\n", "")), None);
     }
 
     #[test]

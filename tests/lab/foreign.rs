@@ -392,6 +392,7 @@ fn refusals_of_minikube_and_istioctl_have_their_reasons() {
         let ended = up(&[]);
         assert_eq!(ended.code, code, "{ended:?}");
         assert!(ended.err.contains(reason), "{start}: {}", ended.err);
+        assert!(!ended.err.contains("specversion"), "events are told in words: {}", ended.err);
     }
     fakes.set("start", "ok");
     for (how, reason) in [("fail", "MESH_INSTALL_FAILED"), ("too-new", "KUBERNETES_TOO_NEW")] {
@@ -399,6 +400,14 @@ fn refusals_of_minikube_and_istioctl_have_their_reasons() {
         let ended = up(&[]);
         assert!(ended.err.contains(reason), "{how}: {}", ended.err);
     }
+    // A delete that deletes nothing is not taken for one, and can be tried again.
+    fakes.set("delete-fails", "");
+    let down = fakes.run(&["down"]);
+    assert!(down.code != 0 && down.err.contains("error deleting profile"), "{down:?}");
+    fs::remove_file(fakes.folder.join("delete-fails")).unwrap();
+    let down = fakes.run(&["down"]);
+    assert_eq!(down.code, 0, "{down:?}");
+    assert!(!fakes.folder.join("profile").exists(), "{}", fakes.calls());
 }
 
 #[test]

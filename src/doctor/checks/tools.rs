@@ -27,7 +27,11 @@ fn broken(name: &str, error: &ToolError) -> Failure {
 }
 
 fn mute(name: &str, ran: &crate::tools::Ran) -> Failure {
-    let failure = Failure::new(Reason::ToolFailed, format!("{name} does not say its version")).observed(ran.how());
+    unclear(format!("{name} does not say its version"), ran)
+}
+
+fn unclear(what: String, ran: &crate::tools::Ran) -> Failure {
+    let failure = Failure::new(Reason::ToolFailed, what).observed(ran.how());
     ran.last_lines(3).into_iter().fold(failure, Failure::observed)
 }
 
@@ -214,7 +218,9 @@ pub(super) async fn profiles(subject: &Subject<'_>) -> Finding {
         Ok(ran) => ran,
         Err(error) => return Finding::Warning(broken("minikube", &error)),
     };
-    let Some(profiles) = minikube::profiles(&ran) else { return Finding::Warning(mute("minikube", &ran)) };
+    let Some(profiles) = minikube::profiles(&ran) else {
+        return Finding::Warning(unclear("minikube does not say its profiles".to_owned(), &ran));
+    };
     subject.trace.read(&format!("{} profiles", profiles.len()));
     let Some(matrix) = subject.matrix() else { return Finding::Skipped("no matrix".to_owned()) };
     let mut told = Vec::new();
