@@ -55,4 +55,49 @@ async fn what_is_not_supported_says_so() {
     let token = request(reqwest::Method::POST, "/api/v1/namespaces/default/serviceaccounts/default/token").body("{}");
     assert_eq!(token.send().await.unwrap().status(), 501);
     assert_eq!(request(reqwest::Method::POST, path).body("{}").send().await.unwrap().status(), 405);
+    for (path, name) in [
+        ("/apis/batch/v1/namespaces/default/jobs", "jobs.batch"),
+        ("/apis/apps/v1/daemonsets", "daemonsets.apps"),
+        ("/api/v1/namespaces/default/resourcequotas/q", "resourcequotas"),
+    ] {
+        let answer = request(reqwest::Method::GET, path).send().await.unwrap();
+        assert_eq!(answer.status(), 404, "{path}");
+        let status: Value = answer.json().await.unwrap();
+        let message = status["message"].as_str().unwrap();
+        assert!(message.starts_with(&format!("{name} is not served by the embedded cluster")), "{message}");
+        assert_eq!(status["reason"], "NotFound");
+    }
+    // What no cluster has stays what it is.
+    let unknown = request(reqwest::Method::GET, "/apis/nope.example.com/v1/foos").send().await.unwrap();
+    assert_eq!(unknown.text().await.unwrap(), "404 page not found\n");
+}
+
+#[tokio::test]
+async fn documents_say_of_every_custom_field_what_it_is() {
+    fn bare(path: &str, schema: &Value, found: &mut Vec<String>) {
+        for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            if inner.as_object().is_none_or(serde_json::Map::is_empty) {
+                found.push(path.clone());
+            }
+            bare(&path, inner, found);
+        }
+        for keyword in ["items", "additionalProperties"] {
+            if schema[keyword].is_object() {
+                bare(path, &schema[keyword], found);
+            }
+        }
+    }
+    let server = Server::start_with_istio().await;
+    let url = format!("https://{}/openapi/v3/apis/networking.istio.io/v1beta1", server.address);
+    let document: Value = server.client.get(url).bearer_auth(TOKEN).send().await.unwrap().json().await.unwrap();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let mut found = Vec::new();
+    for (name, schema) in schemas.iter().filter(|(name, _)| name.starts_with("io.istio.")) {
+        bare(name, schema, &mut found);
+    }
+    assert_eq!(found, Vec::<String>::new(), "fields without a schema");
+    let rule = &schemas["io.istio.networking.v1beta1.VirtualService"]["properties"]["spec"]["properties"]["http"];
+    let cors = &rule["items"]["properties"]["corsPolicy"]["properties"]["allowCredentials"];
+    assert_eq!((&cors["type"], &cors["nullable"]), (&json!("boolean"), &json!(true)));
 }

@@ -18,6 +18,12 @@ for kubectl in $kubectls; do
     python3 "$here/tutorial.py" "$program" "$kubectl" --transcript "$cache/tutorial-$(basename "$kubectl").txt" || failed=1
 done
 
+echo "-- kubectl's verbs, one by one"
+for kubectl in $kubectls; do
+    echo "$kubectl:"
+    python3 "$here/kubectl_verbs.py" "$program" "$kubectl" --transcript "$cache/verbs-$(basename "$kubectl").txt" || failed=1
+done
+
 echo "-- the models, answered by real TensorFlows"
 "$here/models.sh" "$program" "$cache" || failed=1
 

@@ -56,6 +56,19 @@ impl Status {
         Self { details: Some(Box::new(json!({}))), ..Self::new(404, "NotFound", message) }
     }
 
+    /// 404: a real cluster has this resource, the embedded one does not.
+    pub fn not_served(group: &str, plural: &str) -> Self {
+        let name = if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") };
+        let message = format!(
+            "{name} is not served by the embedded cluster, which has what the lab needs (see: kubectl api-resources)"
+        );
+        let mut details = json!({"kind": plural});
+        if !group.is_empty() {
+            details["group"] = group.into();
+        }
+        Self { details: Some(Box::new(details)), ..Self::new(404, "NotFound", message) }
+    }
+
     /// 405: the resource does not know the method.
     pub fn method_not_allowed() -> Self {
         let message = "the server does not allow this method on the requested resource";

@@ -172,8 +172,8 @@ impl Managers {
     }
 
     fn record(&mut self, old: Option<&Value>, new: &Value, place: Place<'_>, writer: Writer<'_>, reset: &[&str]) {
-        let empty = json!({});
-        let (old, new) = (bare(old.unwrap_or(&empty), reset), bare(new, reset));
+        let nothing = unset(new["kind"].as_str().unwrap_or_default(), writer.api_version);
+        let (old, new) = (bare(old.unwrap_or(&nothing), reset), bare(new, reset));
         let Comparison { added, modified, removed } = compare(&old, &new, place);
         let changed = added.union(&modified);
         for entry in &mut self.0 {
@@ -348,6 +348,38 @@ fn bare(object: &Value, reset: &[&str]) -> Value {
         }
     }
     object
+}
+
+/// An object of a built-in kind that nothing was written to, with what Go's structures have all the same: parts that are no
+/// pointers, and lists that must be named. Who makes an object owns what it adds to this.
+fn unset(kind: &str, api_version: &str) -> Value {
+    let template = || json!({"metadata": {"creationTimestamp": null}, "spec": {"containers": null}});
+    match (api_version, kind) {
+        ("v1", "Pod") => json!({"spec": {"containers": null}, "status": {}}),
+        ("v1", "Service") => json!({"spec": {}, "status": {"loadBalancer": {}}}),
+        ("v1", "Namespace" | "PersistentVolume") => json!({"spec": {}, "status": {}}),
+        ("v1", "PersistentVolumeClaim") => json!({"spec": {"resources": {}}, "status": {}}),
+        ("v1", "Node") => json!({
+            "spec": {},
+            "status": {"daemonEndpoints": {"kubeletEndpoint": {"Port": 0}}, "nodeInfo": {
+                "machineID": "", "systemUUID": "", "bootID": "", "kernelVersion": "", "osImage": "",
+                "containerRuntimeVersion": "", "kubeletVersion": "", "kubeProxyVersion": "", "operatingSystem": "",
+                "architecture": "",
+            }},
+        }),
+        ("apps/v1", "Deployment") => {
+            json!({"spec": {"selector": null, "template": template(), "strategy": {}}, "status": {}})
+        }
+        // A ReplicaSet's template may be left out as a whole in its JSON, and is a structure all the same.
+        ("apps/v1", "ReplicaSet") => {
+            json!({"spec": {"selector": null, "template": template()}, "status": {"replicas": 0}})
+        }
+        ("policy/v1", "PodDisruptionBudget") => json!({
+            "spec": {},
+            "status": {"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0},
+        }),
+        _ => json!({}),
+    }
 }
 
 /// What nobody owns: identity, and what the server keeps.

@@ -39,6 +39,26 @@ fn an_applier_owns_leaves_and_items() {
 }
 
 #[test]
+fn a_maker_does_not_own_the_structure_that_every_deployment_has() {
+    let mut object = config(json!([{"name": "c", "image": "i", "resources": {}}]));
+    object["metadata"]["labels"] = json!({"app": "a"});
+    object["spec"]["strategy"] = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%"}});
+    object["spec"]["template"]["metadata"] = json!({"creationTimestamp": null, "labels": {"app": "a"}});
+    let mut managers = Managers::default();
+    managers.update(None, &object, deployment(), writer("maker", "apps/v1"), &["status"]);
+    let recorded = &managers.encode().expect("one entry")[0]["fieldsV1"];
+    let labels = json!({".": {}, "f:app": {}});
+    assert_eq!(recorded["f:metadata"], json!({"f:labels": labels}));
+    let spec = &recorded["f:spec"];
+    assert_eq!(spec["f:strategy"], json!({"f:rollingUpdate": {".": {}, "f:maxSurge": {}}, "f:type": {}}));
+    assert_eq!(spec["f:template"]["f:metadata"], json!({"f:labels": labels}));
+    let containers = &spec["f:template"]["f:spec"]["f:containers"];
+    let container = json!({".": {}, "f:image": {}, "f:name": {}, "f:resources": {}});
+    assert_eq!(*containers, json!({"k:{\"name\":\"c\"}": container}));
+    assert!(spec.get(".").is_none() && spec["f:template"].get(".").is_none());
+}
+
+#[test]
 fn what_is_applied_no_more_goes_unless_somebody_else_owns_it() {
     let one =
         config(json!([{"name": "c", "image": "i", "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}]));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::paths::Dialect;
 use crate::embedded::api::catalog::{Catalog, Resource};
 
 /// Keywords that OpenAPI v2 does not have, or not in the sense of structural schemas.
@@ -17,8 +18,9 @@ pub(super) fn name(resource: &Resource, version: &str) -> String {
     format!("{}.{version}.{}", labels.join("."), resource.kind)
 }
 
-/// The definitions of all served custom resources, lists included, in the form of OpenAPI v2.
-pub(super) fn definitions(catalog: &Catalog, definitions: &[Arc<Value>]) -> BTreeMap<String, Value> {
+/// The definitions of all served custom resources, lists included. A version of OpenAPI that cannot say all that a structural
+/// schema does gets it simplified.
+pub(super) fn definitions(catalog: &Catalog, definitions: &[Arc<Value>], dialect: Dialect) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
     for definition in definitions {
         let full_name = definition["metadata"]["name"].as_str().unwrap_or_default();
@@ -30,7 +32,7 @@ pub(super) fn definitions(catalog: &Catalog, definitions: &[Arc<Value>]) -> BTre
             }
             let name = name(resource, version_name);
             found.insert(format!("{name}List"), list(resource, version_name, &name));
-            found.insert(name, item(resource, version_name, &version["schema"]["openAPIV3Schema"]));
+            found.insert(name, item(resource, version_name, &version["schema"]["openAPIV3Schema"], dialect));
         }
     }
     found
@@ -40,9 +42,11 @@ fn kinds(resource: &Resource, version: &str, kind: &str) -> Value {
     json!([{"group": resource.group, "kind": kind, "version": version}])
 }
 
-fn item(resource: &Resource, version: &str, schema: &Value) -> Value {
+fn item(resource: &Resource, version: &str, schema: &Value, dialect: Dialect) -> Value {
     let mut definition = schema.clone();
-    simplify(&mut definition);
+    if dialect == Dialect::V2 {
+        simplify(&mut definition);
+    }
     if !definition.is_object() {
         definition = json!({});
     }

@@ -11,7 +11,7 @@ use crate::objects::schemas;
 pub(super) fn document(catalog: &Catalog, definitions: &[Arc<Value>]) -> Value {
     let mut all: Map<String, Value> =
         schemas::definitions().iter().map(|(name, schema)| (name.clone(), schema.clone())).collect();
-    all.extend(custom::definitions(catalog, definitions));
+    all.extend(custom::definitions(catalog, definitions, Dialect::V2));
     json!({
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": "v1.24.3"},

@@ -27,7 +27,7 @@ pub(in crate::embedded::api) fn index(catalog: &Catalog) -> Value {
 
 /// One group and version in OpenAPI v3, with the definitions that it needs.
 pub(super) fn document(catalog: &Catalog, definitions: &[Arc<Value>], group: &str, version: &str) -> Value {
-    let custom = custom::definitions(catalog, definitions);
+    let custom = custom::definitions(catalog, definitions, Dialect::V3);
     let mut wanted: Vec<String> = Vec::new();
     for resource in catalog.iter().filter(|resource| resource.group == group && resource.served(version).is_some()) {
         if let Some(name) = definition_name(resource, version) {

@@ -17,6 +17,7 @@ mod proxy;
 mod reviews;
 mod streams;
 mod table;
+mod unserved;
 mod watch;
 
 use std::convert::Infallible;
@@ -158,6 +159,9 @@ impl ApiServer {
     ) -> Result<Response<Body>, Status> {
         let catalog = self.registry.catalog();
         let Some(resource) = catalog.find(&path.group, &path.version, &path.resource) else {
+            if unserved::is_built_in(&path.group, &path.resource) {
+                return Err(Status::not_served(&path.group, &path.resource));
+            }
             // A group that only custom resources have is not known to the built-in part, which answers bare.
             let builtin = catalog.iter().any(|known| known.group == path.group && !known.custom);
             let version =

@@ -26,6 +26,10 @@ enum Field {
     Bytes,
     Integer,
     Bool,
+    /// A number that Go leaves out of JSON when it is zero.
+    Count,
+    /// A truth that Go leaves out of JSON when it is none.
+    Flag,
     Texts,
     Message(Fields),
     Messages(Fields),
@@ -33,11 +37,15 @@ enum Field {
     BytesMap,
     Time,
     IntOrString,
+    Quantity,
     /// Left out: what a client sends and the server decides itself.
     Ignored,
 }
 
-use Field::{Bool, Bytes, BytesMap, Ignored, IntOrString, Integer, Message, Messages, Text, TextMap, Texts, Time};
+use Field::{
+    Bool, Bytes, BytesMap, Count, Flag, Ignored, IntOrString, Integer, Message, Messages, Quantity, Text, TextMap,
+    Texts, Time,
+};
 
 /// Why a body was not understood.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +83,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Value, ProtobufError> {
         ("v1", "Service") => SERVICE,
         ("apps/v1", "Deployment") => DEPLOYMENT,
         ("autoscaling/v1", "Scale") => SCALE,
+        ("autoscaling/v1", "HorizontalPodAutoscaler") => AUTOSCALER_V1,
+        ("autoscaling/v2", "HorizontalPodAutoscaler") => AUTOSCALER_V2,
+        ("policy/v1", "PodDisruptionBudget") => DISRUPTION_BUDGET,
+        ("rbac.authorization.k8s.io/v1", "Role" | "ClusterRole") => ROLE,
+        ("rbac.authorization.k8s.io/v1", "RoleBinding" | "ClusterRoleBinding") => ROLE_BINDING,
         ("authorization.k8s.io/v1", "SelfSubjectAccessReview") => ACCESS_REVIEW,
         ("authorization.k8s.io/v1", "SelfSubjectRulesReview") => RULES_REVIEW,
         _ => return Err(ProtobufError::Unknown(name)),
@@ -96,8 +109,9 @@ fn message(mut bytes: &[u8], fields: Fields, name: &str) -> Result<Value, Protob
         if wire == WireType::Varint {
             let raw = decode_varint(&mut bytes).map_err(|_| ProtobufError::Malformed)?;
             let value = match field {
-                Bool => Value::Bool(raw != 0),
-                Integer => Value::from(raw.cast_signed()),
+                Count | Flag if raw == 0 => continue,
+                Bool | Flag => Value::Bool(raw != 0),
+                Integer | Count => Value::from(raw.cast_signed()),
                 _ => return Err(ProtobufError::Malformed),
             };
             found.insert((*key).to_owned(), value);
@@ -150,8 +164,9 @@ fn message(mut bytes: &[u8], fields: Fields, name: &str) -> Result<Value, Protob
                 let either = message(inner, FIELDS, &name)?;
                 if either["type"] == 1 { either["text"].clone() } else { either["number"].as_i64().unwrap_or(0).into() }
             }
+            Quantity => message(inner, &[(1, "text", Text)], &name)?["text"].take(),
             Ignored => continue,
-            Integer | Bool => return Err(ProtobufError::Malformed),
+            Integer | Bool | Count | Flag => return Err(ProtobufError::Malformed),
         };
         // Go's zero values: an empty text is no text, and a time or message that is not set stays away.
         if value != "" && !value.is_null() {
@@ -194,7 +209,7 @@ const META: Field = Message(&[
     (4, "selfLink", Ignored),
     (5, "uid", Text),
     (6, "resourceVersion", Text),
-    (7, "generation", Integer),
+    (7, "generation", Count),
     (8, "creationTimestamp", Time),
     (9, "deletionTimestamp", Time),
     (10, "deletionGracePeriodSeconds", Integer),
@@ -234,7 +249,7 @@ const SERVICE: Fields = &[
                     (2, "protocol", Text),
                     (3, "port", Integer),
                     (4, "targetPort", IntOrString),
-                    (5, "nodePort", Integer),
+                    (5, "nodePort", Count),
                     (6, "appProtocol", Text),
                 ]),
             ),
@@ -249,10 +264,11 @@ const SERVICE: Fields = &[
     ),
     (3, "status", Ignored),
 ];
-const SELECTOR: Field = Message(&[
+const SELECTOR_FIELDS: Fields = &[
     (1, "matchLabels", TextMap),
     (2, "matchExpressions", Messages(&[(1, "key", Text), (2, "operator", Text), (3, "values", Texts)])),
-]);
+];
+const SELECTOR: Field = Message(SELECTOR_FIELDS);
 const CONTAINER: Fields = &[
     (1, "name", Text),
     (2, "image", Text),
@@ -262,7 +278,7 @@ const CONTAINER: Fields = &[
     (
         6,
         "ports",
-        Messages(&[(1, "name", Text), (2, "hostPort", Integer), (3, "containerPort", Integer), (4, "protocol", Text)]),
+        Messages(&[(1, "name", Text), (2, "hostPort", Count), (3, "containerPort", Integer), (4, "protocol", Text)]),
     ),
     (7, "env", Messages(&[(1, "name", Text), (2, "value", Text)])),
     (14, "imagePullPolicy", Text),
@@ -279,9 +295,9 @@ const DEPLOYMENT: Fields = &[
             (2, "selector", SELECTOR),
             (3, "template", POD_TEMPLATE),
             (4, "strategy", Message(&[(1, "type", Text)])),
-            (5, "minReadySeconds", Integer),
+            (5, "minReadySeconds", Count),
             (6, "revisionHistoryLimit", Integer),
-            (7, "paused", Bool),
+            (7, "paused", Flag),
             (9, "progressDeadlineSeconds", Integer),
         ]),
     ),
@@ -289,6 +305,77 @@ const DEPLOYMENT: Fields = &[
 ];
 const SCALE: Fields =
     &[(1, "metadata", META), (2, "spec", Message(&[(1, "replicas", Integer)])), (3, "status", Ignored)];
+const SCALED: Field = Message(&[(1, "kind", Text), (2, "name", Text), (3, "apiVersion", Text)]);
+const AUTOSCALER_V1: Fields = &[
+    (1, "metadata", META),
+    (
+        2,
+        "spec",
+        Message(&[
+            (1, "scaleTargetRef", SCALED),
+            (2, "minReplicas", Integer),
+            (3, "maxReplicas", Integer),
+            (4, "targetCPUUtilizationPercentage", Integer),
+        ]),
+    ),
+    (3, "status", Ignored),
+];
+const METRIC_TARGET: Field = Message(&[
+    (1, "type", Text),
+    (2, "value", Quantity),
+    (3, "averageValue", Quantity),
+    (4, "averageUtilization", Integer),
+]);
+const AUTOSCALER_V2: Fields = &[
+    (1, "metadata", META),
+    (
+        2,
+        "spec",
+        Message(&[
+            (1, "scaleTargetRef", SCALED),
+            (2, "minReplicas", Integer),
+            (3, "maxReplicas", Integer),
+            (
+                4,
+                "metrics",
+                Messages(&[
+                    (1, "type", Text),
+                    (4, "resource", Message(&[(1, "name", Text), (2, "target", METRIC_TARGET)])),
+                ]),
+            ),
+        ]),
+    ),
+    (3, "status", Ignored),
+];
+const DISRUPTION_BUDGET: Fields = &[
+    (1, "metadata", META),
+    (
+        2,
+        "spec",
+        Message(&[(1, "minAvailable", IntOrString), (2, "selector", SELECTOR), (3, "maxUnavailable", IntOrString)]),
+    ),
+    (3, "status", Ignored),
+];
+const ROLE: Fields = &[
+    (1, "metadata", META),
+    (
+        2,
+        "rules",
+        Messages(&[
+            (1, "verbs", Texts),
+            (2, "apiGroups", Texts),
+            (3, "resources", Texts),
+            (4, "resourceNames", Texts),
+            (5, "nonResourceURLs", Texts),
+        ]),
+    ),
+    (3, "aggregationRule", Message(&[(1, "clusterRoleSelectors", Messages(SELECTOR_FIELDS))])),
+];
+const ROLE_BINDING: Fields = &[
+    (1, "metadata", META),
+    (2, "subjects", Messages(&[(1, "kind", Text), (2, "apiGroup", Text), (3, "name", Text), (4, "namespace", Text)])),
+    (3, "roleRef", Message(&[(1, "apiGroup", Text), (2, "kind", Text), (3, "name", Text)])),
+];
 const ACCESS_REVIEW: Fields = &[
     (1, "metadata", META),
     (
@@ -348,6 +435,16 @@ mod tests {
         let raw = [field(1, &meta), field(2, &entry)].concat();
         let expected = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"a": "b"}});
         assert_eq!(decode(&envelope("v1", "ConfigMap", &raw)), Ok(expected));
+    }
+
+    #[test]
+    fn go_writes_zeros_that_json_leaves_out_and_others_that_it_keeps() {
+        let spec = [vec![1 << 3, 0], vec![5 << 3, 0], vec![7 << 3, 0]].concat();
+        let meta = [field(1, b"x"), vec![7 << 3, 0]].concat();
+        let raw = [field(1, &meta), field(2, &spec)].concat();
+        let expected = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "x"},
+            "spec": {"replicas": 0}});
+        assert_eq!(decode(&envelope("apps/v1", "Deployment", &raw)), Ok(expected));
     }
 
     #[test]
