@@ -9,11 +9,15 @@ use tokio::time::Interval;
 
 use super::keyboard::{Ask, Heard, Keyboard};
 use super::observer::Observer;
+use super::terminal::Taken;
 use crate::cluster::Watched;
 use crate::run::Interrupt;
 
 /// How often elapsed times are drawn anew while something works.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether a key is waited for; nothing tells.
+const GLANCE: Duration = Duration::from_millis(1);
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -80,6 +84,17 @@ impl Inputs {
     /// Whether a key is kept.
     pub(super) fn is_key_kept(&self) -> bool {
         self.kept.is_some()
+    }
+
+    /// Waits until the keyboard's thread changes the terminal's modes no more: it has told what it was asked for, or
+    /// waits for a key that nobody will hear. A thread that only then began to wait would take the terminal again.
+    pub(super) async fn settle(&mut self) {
+        while self.asked && !Taken::waits_for_a_key() {
+            tokio::select! {
+                _ = self.keyboard.heard() => self.asked = false,
+                () = tokio::time::sleep(GLANCE) => {}
+            }
+        }
     }
 
     /// What happens next. Keys come before everything else, so that none waits behind a busy cluster.

@@ -77,8 +77,10 @@ impl Walk<'_> {
         };
         let memory = Memory::default();
         let played = self.turns(&mut view, &mut inputs, &memory).await;
+        let closed = self.engine.close(played.as_ref().err());
+        inputs.settle().await;
         taken.give_back();
-        self.engine.close(played.as_ref().err())?;
+        closed?;
         let signal = played?;
         let proven = view.board.standing.iter().filter(|standing| **standing == Standing::Proven).count();
         Ok(Ended { proven, of: view.board.standing.len(), signal })

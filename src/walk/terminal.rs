@@ -34,6 +34,12 @@ impl Taken {
         Ok(taken)
     }
 
+    /// Whether somebody reads a key: then, and only then, the terminal makes no signals of keys. A terminal that is gone
+    /// has no reader to wait for.
+    pub(super) fn waits_for_a_key() -> bool {
+        !tcgetattr(io::stdin()).is_ok_and(|now| now.local_modes.contains(LocalModes::ISIG))
+    }
+
     /// What Ctrl-Z does: gives the terminal back, stops, and takes the terminal again when the shell lets this go on.
     ///
     /// Call it on the main thread, which is the one that a signal to its own process stops before the call returns, and
