@@ -67,9 +67,14 @@ impl Context {
         self.home_words() + &lab
     }
 
-    /// The lab that `--lab` names, else the built-in one, as this home has it.
+    /// Where another lab than the built-in one is: the flag, else CANARY_LAB_LAB, which terminals of `env` and `shell` have.
+    pub(super) fn lab_directory(&self) -> Option<PathBuf> {
+        self.lab_flag.clone().or_else(|| self.io.environment.absolute_path("CANARY_LAB_LAB"))
+    }
+
+    /// The lab that was asked for, else the built-in one, as this home has it.
     pub(super) fn lab(&self) -> Result<Lab, Failure> {
-        let source = self.lab_flag.clone().map_or(Source::Builtin, Source::Directory);
+        let source = self.lab_directory().map_or(Source::Builtin, Source::Directory);
         let lab = Lab::load(&source)?;
         match self.home() {
             Ok(home) => adapted(lab, &home),

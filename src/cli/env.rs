@@ -39,6 +39,11 @@ pub(super) fn variables(context: &Context) -> Result<Vec<(&'static str, String)>
         ("CANARY_LAB_WORK", home.work().display().to_string()),
         ("KUBECONFIG", provider.kubeconfig().display().to_string()),
     ];
+    // The pages of another lab show commands without `--lab`, and these must find it.
+    if let Some(directory) = context.lab_directory() {
+        let directory = std::path::absolute(&directory).unwrap_or(directory);
+        variables.push(("CANARY_LAB_LAB", directory.display().to_string()));
+    }
     // The words of the lab's own commands must work as they are shown, wherever the program lies.
     if which::which("canary-lab").is_err()
         && let Some(folder) = context.io.executable.parent()

@@ -195,10 +195,18 @@ fn a_disk_that_fills_up_is_told_and_the_next_up_goes_on() {
 #[test]
 fn another_lab_does_not_move_in() {
     let bench = Bench::new();
-    assert_eq!(bench.tiny(&["up", "--until", "preflight"]).code, 0);
+    assert_eq!(bench.tiny(&["up", "--until", "cluster"]).code, 0);
     let ended = bench.run(&["up", "--until", "preflight"]);
     assert_eq!(ended.code, 4, "{ended:?}");
     assert!(ended.err.contains("HOME_OTHER_LAB") && ended.err.contains("`tiny`"), "{}", ended.err);
+    // A terminal that was made for the lab finds it without the flag.
+    let exported = bench.tiny(&["env"]).out;
+    let lab = exported.lines().find_map(|line| line.strip_prefix("export CANARY_LAB_LAB=")).unwrap();
+    let mut command = bench.command(&["up", "--until", "preflight"]);
+    command.env("CANARY_LAB_LAB", lab.trim_matches('\''));
+    let ended = finish(command);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(!bench.run(&["env"]).out.contains("CANARY_LAB_LAB"));
     assert!(project().join("lab/tiny").is_dir());
 }
 
