@@ -11,9 +11,10 @@ use super::payload::read_picture;
 use super::session::{provider, runtime};
 use crate::cluster::{Api, ClusterChoice};
 use crate::doctor::{Failure, Reason};
-use crate::models::labels::Labels;
+use crate::models::labels::{Labels, MEAN_NOTHING};
 use crate::run::Interrupt;
-use crate::steps::{Asking, ingress_of};
+use crate::state::Home;
+use crate::steps::{Asking, ingress_of, weights_of};
 use crate::traffic::{Answer, Client, Ingress, Question, Tally, Who, parse_predictions, top_classes};
 use crate::ui::{Colours, Share, Shares, byte_size, duration, half_blocks};
 use crate::walk::proof::{Class, class_lines};
@@ -66,6 +67,7 @@ struct Session {
     ingress: Ingress,
     asking: Asking,
     question: Question,
+    home: Home,
 }
 
 /// One answer, understood.
@@ -75,6 +77,8 @@ struct Told {
     who: Option<String>,
     difference: f32,
     classes: Vec<Class>,
+    /// What the weights of the version that answered are, in a word.
+    weights: Option<&'static str>,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
@@ -94,7 +98,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     for (name, value) in &args.header {
         question = question.with_header(name, value);
     }
-    let session = Session { client, ingress, asking, question };
+    let session = Session { client, ingress, asking, question, home };
     let human = context.output == Output::Human;
     if human {
         let sent = byte_size(session.question.body.len() as u64);
@@ -161,7 +165,8 @@ impl Session {
             probability: f64::from(probabilities[number]),
         };
         let classes = top_classes(&probabilities, TOP).into_iter().map(class).collect();
-        Ok(Told { status: answer.status, took: answer.elapsed, who, difference, classes })
+        let weights = who.as_deref().and_then(|name| weights_of(&self.home, name));
+        Ok(Told { status: answer.status, took: answer.elapsed, who, difference, classes, weights })
     }
 }
 
@@ -184,7 +189,7 @@ impl Told {
 
     fn as_json(&self) -> Value {
         json!({
-            "status": self.status, "seconds": self.took.as_secs_f64(), "answered_by": self.who,
+            "status": self.status, "seconds": self.took.as_secs_f64(), "answered_by": self.who, "weights": self.weights,
             "largest_difference": self.difference,
             "top": self.classes.iter().map(|class| class.number).collect::<Vec<_>>(),
             "labels": self.classes.iter().map(|class| class.label.clone()).collect::<Vec<_>>(),
@@ -205,6 +210,9 @@ fn show(told: &Told, rgb: &[u8], size: (usize, usize), context: &mut Context) ->
     context.say("")?;
     for line in class_lines(&told.classes, width.saturating_sub(1), paint) {
         context.say(&format!(" {line}"))?;
+    }
+    if told.weights == Some("synthetic") && told.classes.iter().any(|class| class.label.is_some()) {
+        context.say(&format!("\n {}", paint.dim(MEAN_NOTHING)))?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! lab may bring a folder of its own ([`Catalogue::load`]); an entry's name is that of its file.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Deserializer};
 
@@ -177,6 +178,15 @@ impl Catalogue {
     /// The entry of a name.
     pub fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.name == name)
+    }
+
+    /// Whether a version directory holds synthetic weights of an entry. The index is compared, which has a checksum of
+    /// every variable.
+    pub fn is_synthetic(&self, directory: &Path) -> bool {
+        const INDEX: &str = "variables/variables.index";
+        let Ok(found) = Checksum::Sha256([0; 32]).of_file(&directory.join(INDEX)) else { return false };
+        let files = self.entries.iter().flat_map(Entry::synthetic_files);
+        files.into_iter().any(|(file, digest)| file == INDEX && digest == found.hex())
     }
 
     /// The picture that an entry's published answers are about.

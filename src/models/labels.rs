@@ -10,6 +10,9 @@ use super::network::CLASSES;
 /// `tests/reference/imagenet_labels.py`.
 const IMAGENET: &str = include_str!("../../models/imagenet-labels.txt");
 
+/// What is said beside labels of a model that was never trained.
+pub const MEAN_NOTHING: &str = "synthetic weights: names mean nothing";
+
 /// Which classes a model tells apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

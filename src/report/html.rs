@@ -176,7 +176,11 @@ fn show_prediction(page: &mut String, prediction: &Prediction, picture: &[u8]) {
             probability * 100.0
         );
     }
-    page.push_str("</table></figure>");
+    page.push_str("</table>");
+    if let Some(caution) = prediction.caution {
+        let _ = write!(page, "<figcaption>{}</figcaption>", escaped(caution));
+    }
+    page.push_str("</figure>");
 }
 
 fn environment(page: &mut String, story: &Story) {

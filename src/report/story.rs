@@ -139,6 +139,8 @@ pub struct Prediction {
     pub url: String,
     /// The likeliest classes: number, name where one is known, probability 0..=1.
     pub classes: Vec<(u64, Option<String>, f64)>,
+    /// What must be said beside the classes' names.
+    pub caution: Option<&'static str>,
 }
 
 impl Story {
@@ -244,6 +246,7 @@ fn prediction(seen: &Value) -> Option<Prediction> {
             .into_iter()
             .map(|class| (class.number, class.label, class.probability))
             .collect(),
+        caution: crate::walk::proof::caution(seen),
     })
 }
 

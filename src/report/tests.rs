@@ -52,6 +52,7 @@ fn story() -> Story {
         seconds: 0.9,
         url: "http://127.64.0.1/v1/models/x:predict".to_owned(),
         classes: vec![(347, Some("bison <wild>".to_owned()), 0.1172), (90, None, 0.0586)],
+        caution: None,
     });
     let mut failed = stage("serve", "failed", &["it did not start"]);
     failed.failure = Some(json!({"reason": "IMAGE_UNKNOWN", "observed": ["no image \"x\""], "cause": "a typo"}));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::model::{Record, entry_of};
+use super::model::{Record, entry_of, weights_of};
 use super::{Seen, World, picture, routes, settle};
 use crate::doctor::{Failure, Reason};
 use crate::lab::Predict;
@@ -64,6 +64,7 @@ pub(super) async fn judge(spec: &Predict, world: &World<'_>) -> Result<Seen, Fai
     let facts = json!({
         "url": format!("{}{}", ingress.url(), asking.question.path), "status": 200, "seconds": answer.elapsed.as_secs_f64(),
         "bytes_sent": asking.question.body.len(), "classes": probabilities.len(), "top": top, "answered_by": name,
+        "weights": weights_of(world.home, &name),
         "largest_difference": difference, "headers": spec.headers, "published": published.comparison,
         "labels": Labels::for_outputs(probabilities.len()).map(|labels| {
             top.iter().map(|class| labels.of(*class).map(|label| label.names)).collect::<Vec<_>>()

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use serde_json::Value;
 
 use super::view::Look;
+use crate::models::labels::MEAN_NOTHING;
 use crate::models::picture::Picture;
 use crate::ui::{Paint, Share, Shares, bar, half_blocks};
 
@@ -48,7 +49,10 @@ fn prediction(seen: &Value, picture: &Picture, look: &Look, width: usize) -> Vec
     let across = drawn.iter().map(|line| console::measure_text_width(line)).max().unwrap_or(0);
     let beside = width >= across + 44;
     let mut lines = vec![String::new()];
-    let list = class_lines(&top, if beside { width - across - 4 } else { width - 1 }, look.paint);
+    let mut list = class_lines(&top, if beside { width - across - 4 } else { width - 1 }, look.paint);
+    if let Some(caution) = caution(seen) {
+        list.extend([String::new(), look.paint.dim(caution)]);
+    }
     if beside {
         let rows = drawn.len().max(list.len());
         for row in 0..rows {
@@ -86,6 +90,12 @@ pub(crate) fn classes_of(seen: &Value) -> Vec<Class> {
         })
     };
     numbers.iter().enumerate().filter_map(class).collect()
+}
+
+/// What must be said beside the classes' names.
+pub(crate) fn caution(seen: &Value) -> Option<&'static str> {
+    let named = seen["labels"].as_array().is_some_and(|labels| labels.iter().any(Value::is_string));
+    (named && seen["weights"] == "synthetic").then_some(MEAN_NOTHING)
 }
 
 /// `667 mortarboard  ████▏  41.2 %`, a line a class; bars are relative to the first class.
@@ -138,6 +148,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::ui::Colours;
 
     #[test]
     fn classes_are_bars_with_labels_or_numbers() {
@@ -149,6 +160,26 @@ mod tests {
             for line in class_lines(&classes_of(&seen), width, Paint::PLAIN) {
                 assert!(console::measure_text_width(&line) <= width, "{width}: {line}");
             }
+        }
+    }
+
+    #[test]
+    fn names_under_synthetic_weights_are_said_to_mean_nothing() {
+        let seen = |weights: &str, label: Value| json!({"top": [667], "labels": [label], "probabilities": [0.5], "weights": weights});
+        let look = Look {
+            paint: Paint::PLAIN,
+            colours: Colours::None,
+            flags: String::new(),
+            user_home: None,
+            kubectl: false,
+            cluster: String::new(),
+        };
+        let picture = Picture { width: 1, height: 1, rgb: vec![0; 3] };
+        let said = |seen: &Value, width| prediction(seen, &picture, &look, width).join("\n").contains(MEAN_NOTHING);
+        for width in [40, 100] {
+            assert!(said(&seen("synthetic", json!("mortarboard")), width));
+            assert!(!said(&seen("pretrained", json!("mortarboard")), width));
+            assert!(!said(&seen("synthetic", Value::Null), width));
         }
     }
 

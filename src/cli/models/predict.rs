@@ -8,7 +8,7 @@ use crate::cli::Output;
 use crate::cli::context::Context;
 use crate::cli::payload::read_picture;
 use crate::doctor::Failure;
-use crate::models::labels::Labels;
+use crate::models::labels::{Labels, MEAN_NOTHING};
 use crate::models::place::version_directory;
 use crate::models::prediction::{Classifier, top};
 
@@ -35,12 +35,13 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     let scores = Classifier::load(&directory).and_then(|model| model.answer(&picture)).map_err(named)?;
     let labels = Labels::for_outputs(scores.len());
     let label = |class: usize| labels.and_then(|labels| labels.of(class));
+    let synthetic = super::catalogue()?.is_synthetic(&directory);
     let best = top(&scores, 10);
     if context.output == Output::Json {
         let labels: Vec<_> = best.iter().map(|class| label(*class)).collect();
         return context.say_json(&json!({
             "picture": {"width": picture.width, "height": picture.height},
-            "top_10": best, "labels": labels, "probabilities": scores,
+            "top_10": best, "labels": labels, "synthetic": synthetic, "probabilities": scores,
         }));
     }
     let heading = if labels.is_some() { "CLASS  PROBABILITY  LABEL" } else { "CLASS  PROBABILITY" };
@@ -48,6 +49,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     for class in best {
         let names = label(class).map_or("", |label| label.names);
         context.say(format!("{class:>5}     {:.6}  {names}", scores[class]).trim_end())?;
+    }
+    if synthetic && labels.is_some() {
+        context.remark(MEAN_NOTHING)?;
     }
     Ok(())
 }

@@ -37,6 +37,11 @@ pub(super) async fn probe(spec: &ModelStep, world: &World<'_>) -> Result<Probe, 
     })
 }
 
+/// What a built model's weights are, in a word: [`Origin::word`]; `None` when nothing is built under this name.
+pub fn weights_of(home: &Home, name: &str) -> Option<&'static str> {
+    Record::read(home, name).ok().map(|record| record.origin.word())
+}
+
 /// The line of a model, such as `resnet50 25,636,712 parameters, synthetic weights, 102.8 MB`.
 fn describe(name: &str, entry: &Entry, record: &Record) -> String {
     let size = record.bytes() as f64 / 1e6;
