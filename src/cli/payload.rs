@@ -54,6 +54,12 @@ pub(super) fn read_picture(path: &std::path::Path) -> Result<models::picture::Pi
     if path.metadata().is_ok_and(|metadata| metadata.len() > MAX_FILE) {
         return Err(failed(format!("more than {} MB are no picture that can be asked about", MAX_FILE >> 20)));
     }
-    let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let bytes = std::fs::read(path).map_err(|error| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+        Failure::new(Reason::PictureUnreadable, format!("{} cannot be read", path.display()))
+            .observed(error.to_string())
+            .because("the path is misspelt, or the file is not one that you may read")
+            .then(format!("ls -l {}", folder.display()), "shows what is there")
+    })?;
     models::picture::decode(&bytes).map_err(|error| failed(error.to_string()))
 }

@@ -91,6 +91,12 @@ pub enum DownloadError {
         /// The system's error.
         source: io::Error,
     },
+    /// None of several places had it.
+    #[error("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    EverySource {
+        /// What went wrong at each, in the order in which they were asked; none is of this variant.
+        errors: Vec<DownloadError>,
+    },
     /// No place was given to get it from.
     #[error("there is no URL to download {name} from")]
     NoSource {

@@ -282,4 +282,15 @@ async fn a_mirror_takes_over() {
     let fetched = impatient().fetch(&download(&[bad, good]), &target, &mut |progress| seen = progress.received).await;
     assert!(fetched.is_ok());
     assert_eq!((seen, std::fs::read(&target).unwrap()), (SIZE as u64, content()));
+    // When nobody has it, each says why.
+    let (portal, _) = server(&[Act::Portal]).await;
+    let (empty, _) = server(&[Act::Status(404)]).await;
+    let target = folder.path().join("y");
+    let error = impatient().fetch(&download(&[portal, empty]), &target, &mut |_| {}).await.unwrap_err();
+    let DownloadError::EverySource { errors } = &error else { panic!("{error}") };
+    assert!(
+        matches!(&errors[..], [DownloadError::WebPage { .. }, DownloadError::Refused { status: 404, .. }]),
+        "{errors:?}"
+    );
+    assert!(error.to_string().contains("web page") && error.to_string().contains("; http"), "{error}");
 }

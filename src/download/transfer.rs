@@ -116,16 +116,23 @@ impl Downloader {
         if let Some(folder) = target.parent() {
             tokio::fs::create_dir_all(folder).await.map_err(io)?;
         }
-        let mut last = DownloadError::NoSource { name: download.name.clone() };
+        let mut errors = Vec::new();
         for url in &download.urls {
             match self.fetch_from(url, download, target, progress).await {
                 Ok(fetched) => return Ok(fetched),
                 // A full disk stays full whatever the mirror.
                 Err(error @ (DownloadError::NoSpace { .. } | DownloadError::Io { .. })) => return Err(error),
-                Err(error) => last = error,
+                Err(error) => errors.push(error),
             }
         }
-        Err(last)
+        Err(match errors.pop() {
+            None => DownloadError::NoSource { name: download.name.clone() },
+            Some(only) if errors.is_empty() => only,
+            Some(last) => {
+                errors.push(last);
+                DownloadError::EverySource { errors }
+            }
+        })
     }
 
     async fn fetch_from(

@@ -1,6 +1,7 @@
 //! What goes wrong with models, as failures with a reason.
 
 use std::io;
+use std::path::Path;
 
 use super::built::BuildError;
 use super::hdf5::WeightsError;
@@ -11,7 +12,17 @@ use super::pretrained::Misfit;
 use super::weights::WeightsFailure;
 use crate::doctor::{Failure, Reason};
 use crate::download::DownloadError;
+use crate::inference::{LoadError, StatusCode};
 use crate::savedmodel::SavedModelError;
+
+/// The nearest folder above a path that is there.
+fn existing(path: &Path) -> &Path {
+    let found = path.ancestors().skip(1).find(|folder| folder.is_dir());
+    found.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// What is behind files that contradict their own lengths and checksums.
+const ANOTHER_COPY: &str = "the files are cut off or changed: a copy that was interrupted, or a damaged disk";
 
 /// A file that could not be read or written; a full disk has a reason of its own.
 fn of_io(error: &io::Error, reason: Reason, headline: &str, text: String) -> Failure {
@@ -25,39 +36,63 @@ fn of_io(error: &io::Error, reason: Reason, headline: &str, text: String) -> Fai
 
 impl From<DownloadError> for Failure {
     fn from(error: DownloadError) -> Self {
-        let reason = match &error {
+        let text = error.to_string();
+        let reason = match error {
             DownloadError::Unreachable { .. } | DownloadError::NoSource { .. } => Reason::DownloadUnreachable,
             DownloadError::Refused { .. } => Reason::DownloadRefused,
             DownloadError::Cut { .. } | DownloadError::Stalled { .. } => Reason::DownloadBroken,
             DownloadError::WebPage { .. } => Reason::DownloadWebPage,
             DownloadError::WrongSize { .. } | DownloadError::WrongChecksum { .. } => Reason::DownloadDamaged,
             DownloadError::NoSpace { .. } => {
-                return Self::new(Reason::DiskLow, "there is no room for the download").observed(error.to_string());
+                return Self::new(Reason::DiskLow, "there is no room for the download").observed(text);
+            }
+            DownloadError::EverySource { errors } => {
+                let observed = errors.iter().map(ToString::to_string).collect();
+                // That there is no network says less than what a mirror answered.
+                let telling = |error: &DownloadError| !matches!(error, DownloadError::Unreachable { .. });
+                let place = errors.iter().position(telling).unwrap_or(0);
+                let failure = errors.into_iter().nth(place).map(Self::from);
+                let failure = failure.unwrap_or_else(|| Self::new(Reason::DownloadUnreachable, "the download failed"));
+                return Self { observed, ..failure };
             }
             DownloadError::Io { source, .. } => {
                 let headline = "the download cannot be written";
-                return of_io(source, Reason::HomeNotWritable, headline, error.to_string());
+                return of_io(&source, Reason::HomeNotWritable, headline, text);
             }
         };
-        Self::new(reason, "the download failed").observed(error.to_string())
+        Self::new(reason, "the download failed").observed(text)
     }
 }
 
 impl From<SavedModelError> for Failure {
     fn from(error: SavedModelError) -> Self {
         let text = error.to_string();
-        let reason = match &error {
-            SavedModelError::Missing { .. } => Reason::ModelMissing,
-            SavedModelError::OutsideModel { .. } => Reason::ModelLinkOutside,
-            SavedModelError::MissingTag { .. } => Reason::ModelWithoutServeTag,
-            SavedModelError::Io { source, .. } => {
-                return of_io(source, Reason::ModelDamaged, "the SavedModel cannot be read", text);
+        let failure = |reason| Self::new(reason, "the SavedModel cannot be used").observed(text.clone());
+        let folder = |path: &Path| path.parent().unwrap_or(path).display().to_string();
+        match &error {
+            SavedModelError::Missing { dir } => {
+                failure(Reason::ModelMissing).then(format!("ls -l {0} {0}/1", dir.display()), "shows what is there")
             }
-            SavedModelError::Damaged { .. }
-            | SavedModelError::UnknownTensor { .. }
-            | SavedModelError::NoVariables { .. } => Reason::ModelDamaged,
-        };
-        Self::new(reason, "the SavedModel cannot be used").observed(text)
+            SavedModelError::OutsideModel { path, .. } => failure(Reason::ModelLinkOutside)
+                .then(format!("find {} -type l -ls", folder(path)), "shows the links; put the files themselves there"),
+            SavedModelError::MissingTag { path, .. } => failure(Reason::ModelWithoutServeTag)
+                .because("it was exported for training; `model.save` and `tf.saved_model.save` export it for serving")
+                .then(
+                    format!("saved_model_cli show --dir {}", folder(path)),
+                    "lists its tags; it comes with TensorFlow",
+                ),
+            SavedModelError::Io { source, .. } => {
+                of_io(source, Reason::ModelDamaged, "the SavedModel cannot be read", text.clone())
+            }
+            SavedModelError::Damaged { path, .. } | SavedModelError::UnknownTensor { path, .. } => {
+                failure(Reason::ModelDamaged)
+                    .because(ANOTHER_COPY)
+                    .then(format!("ls -l {}", folder(path)), "shows the sizes, to compare with where it came from")
+            }
+            SavedModelError::NoVariables { dir, .. } => failure(Reason::ModelDamaged)
+                .because(ANOTHER_COPY)
+                .then(format!("ls -l {}", dir.display()), "shows what is there; the folder variables belongs to it"),
+        }
     }
 }
 
@@ -66,8 +101,11 @@ impl From<PlaceError> for Failure {
         let text = error.to_string();
         match error {
             PlaceError::Unreadable(error) => error.into(),
-            PlaceError::VersionNotANumber { .. } => {
-                Self::new(Reason::ModelVersionNotNumber, "the directory holds no version").observed(text)
+            PlaceError::VersionNotANumber { directory, found } => {
+                let directory = directory.display();
+                Self::new(Reason::ModelVersionNotNumber, "the directory holds no version")
+                    .observed(text)
+                    .then(format!("mv {directory}/{found} {directory}/1"), "names the folder as a version")
             }
             PlaceError::TooNew { obstacles, directory } => {
                 let directory = directory.display().to_string();
@@ -84,6 +122,22 @@ impl From<PlaceError> for Failure {
             PlaceError::Unfit { .. } => Self::new(Reason::ModelNotServable, "the directory is no SavedModel")
                 .observed(text)
                 .because("a model is made of regular files in a few folders"),
+            PlaceError::Io { source, path } if source.kind() == io::ErrorKind::NotADirectory => {
+                let path = path.display();
+                Self::new(Reason::ModelMissing, format!("{path} is no directory"))
+                    .observed(text)
+                    .because("a SavedModel is a directory; a Keras .h5 file is taken by `--weights`")
+                    .then(
+                        format!("canary-lab models build NAME DIR --weights {path}"),
+                        "makes a SavedModel of a .h5 file",
+                    )
+            }
+            PlaceError::Io { source, path } if source.kind() == io::ErrorKind::NotFound => {
+                Self::new(Reason::ModelMissing, format!("there is no {}", path.display()))
+                    .observed(text)
+                    .because("the path is misspelt, or relative to another folder")
+                    .then(format!("ls -l {}", existing(&path).display()), "shows what is there")
+            }
             PlaceError::Io { source, .. } => {
                 of_io(&source, Reason::ModelMissing, "the SavedModel cannot be read or copied", text)
             }
@@ -93,16 +147,32 @@ impl From<PlaceError> for Failure {
 
 impl From<PredictionError> for Failure {
     fn from(error: PredictionError) -> Self {
-        let (reason, text) = (reason_of(&error), error.to_string());
-        Self::new(reason, "the model gives no answer").observed(text)
-    }
-}
-
-fn reason_of(error: &PredictionError) -> Reason {
-    match error {
-        PredictionError::NotANumber { .. } => Reason::WeightsNotNumbers,
-        PredictionError::NoClassifier(_) | PredictionError::Run(_) => Reason::ModelNotServable,
-        PredictionError::Load(_) => Reason::ModelDamaged,
+        let failure = |reason| Self::new(reason, "the model gives no answer");
+        let text = error.to_string();
+        match error {
+            PredictionError::NotANumber { .. } => failure(Reason::WeightsNotNumbers).observed(text),
+            PredictionError::NoClassifier(_) => failure(Reason::ModelNotServable).observed(text),
+            PredictionError::Run(error) if error.code == StatusCode::FailedPrecondition => {
+                // TensorFlow's own text is about sessions and containers.
+                let text = error.message.split(". ").next().unwrap_or_default();
+                failure(Reason::ModelDamaged)
+                    .observed(text)
+                    .because("the graph reads a variable that the folder variables does not hold")
+            }
+            PredictionError::Run(_) => {
+                failure(Reason::ModelNotServable).observed(text).because("the model does not take a batch of pictures")
+            }
+            PredictionError::Load(LoadError::Files(error)) => error.into(),
+            PredictionError::Load(LoadError::UnsupportedOp { op, node, .. }) => failure(Reason::ModelNotServable)
+                .observed(format!("op `{op}` of node `{node}` is not one that canary-lab computes"))
+                .because("the model is of another kind than the classifiers that canary-lab computes"),
+            PredictionError::Load(LoadError::Graph(error)) if error.code == StatusCode::DataLoss => {
+                failure(Reason::ModelDamaged).observed(text).because(ANOTHER_COPY)
+            }
+            PredictionError::Load(LoadError::Graph(_)) => failure(Reason::ModelDamaged)
+                .observed(text)
+                .because("the graph contradicts itself, or asks for more than a model may have"),
+        }
     }
 }
 
@@ -149,9 +219,10 @@ impl From<WeightsFailure> for Failure {
             WeightsFailure::FitsNone { .. } => {
                 Self::new(Reason::WeightsOtherArchitecture, "the weights file is for another network").observed(text)
             }
-            WeightsFailure::NothingInFolder { .. } => {
-                Self::new(Reason::WeightsMissing, "the folder has no weights").observed(text)
-            }
+            WeightsFailure::NothingInFolder { .. } => Self::new(Reason::WeightsMissing, "the folder has no weights")
+                .observed(text)
+                .then("canary-lab prefetch --cache DIR", "downloads the published files into a folder")
+                .then("canary-lab up --model-dir NAME=DIR", "serves a SavedModel in a model's place"),
             WeightsFailure::Client(_) => Self::new(Reason::Internal, "no HTTP client").observed(text),
             WeightsFailure::Io { .. } => {
                 Self::new(Reason::WeightsUnreadable, "the weights cannot be read").observed(text)

@@ -147,6 +147,13 @@ fn a_model_of_ones_own_takes_the_place_and_the_pods_are_made_anew() {
     let bench = Bench::new();
     let up = bench.tiny(&["up", "--until", "predict", "--weights", "synthetic"]);
     assert_eq!(up.code, 0, "{up:?}");
+    let caution = || {
+        let page = bench.directory().join("report.html");
+        let reported = bench.tiny(&["report", "-o", page.to_str().unwrap()]);
+        assert_eq!(reported.code, 0, "{reported:?}");
+        fs::read_to_string(page).unwrap().contains("synthetic weights: names mean nothing")
+    };
+    assert!(caution());
     let mine = bench.directory().join("mine");
     weights("weights-of-keras-2.h5", &bench.directory().join("w.h5"));
     let file = bench.directory().join("w.h5");
@@ -161,6 +168,7 @@ fn a_model_of_ones_own_takes_the_place_and_the_pods_are_made_anew() {
         up.out
     );
     assert!(up.out.contains("answered by resnet50"), "{}", up.out);
+    assert!(!caution(), "nobody knows what a model of one's own was trained on");
     let placed = bench.home().join("models/resnet50/1/variables/variables.index");
     assert_eq!(fs::read(placed).unwrap(), fs::read(mine.join("1/variables/variables.index")).unwrap());
     let again = bench.json(&["up", "--until", "predict", "--model-dir", &own]);
@@ -201,6 +209,25 @@ fn what_is_no_weights_file_and_no_model_has_a_reason_each() {
     assert!(shown.code == 0 && shown.out.contains("124,360") && shown.out.contains("serving_default"), "{shown:?}");
     let predicted = bench.run(&["models", "predict", &at("m/1"), "small"]);
     assert!(predicted.code == 0 && predicted.out.contains("LABEL"), "{predicted:?}");
+    assert!(predicted.err.contains("synthetic weights: names mean nothing"), "{predicted:?}");
+    let predict = |path: &str| bench.run(&["models", "predict", &at(path), "small"]);
+    let data = at("m/1/variables/variables.data-00000-of-00001");
+    let bytes = fs::read(&data).unwrap();
+    let mut flipped = bytes.clone();
+    flipped[1000] ^= 1;
+    fs::write(&data, flipped).unwrap();
+    let damaged = predict("m/1");
+    assert_reason(&damaged, "MODEL_DAMAGED");
+    assert!(damaged.err.contains("checksum"), "{damaged:?}");
+    fs::write(&data, bytes).unwrap();
+    fs::rename(at("m/1/variables"), at("m/1/kept")).unwrap();
+    let bare = predict("m/1");
+    assert_reason(&bare, "MODEL_DAMAGED");
+    assert!(bare.err.contains("Could not find variable") && !bare.err.contains("container"), "{bare:?}");
+    fs::rename(at("m/1/kept"), at("m/1/variables")).unwrap();
+    for nothing in ["nowhere/m", "a.h5"] {
+        assert_reason(&inspect(nothing), "MODEL_MISSING");
+    }
     fs::rename(at("m/1"), at("m/v1")).unwrap();
     assert_reason(&inspect("m"), "MODEL_VERSION_NOT_NUMBER");
     let model = fs::read(at("m/v1/saved_model.pb")).unwrap();
@@ -208,13 +235,17 @@ fn what_is_no_weights_file_and_no_model_has_a_reason_each() {
     let mut other = model.clone();
     other[tag + 2..tag + 7].copy_from_slice(b"train");
     fs::write(at("m/v1/saved_model.pb"), other).unwrap();
-    assert_reason(&inspect("m/v1"), "MODEL_WITHOUT_SERVE_TAG");
+    for ended in [inspect("m/v1"), predict("m/v1")] {
+        assert_reason(&ended, "MODEL_WITHOUT_SERVE_TAG");
+    }
     fs::write(at("m/v1/saved_model.pb"), &model[..model.len() / 2]).unwrap();
     assert_reason(&inspect("m/v1"), "MODEL_DAMAGED");
     fs::remove_file(at("m/v1/saved_model.pb")).unwrap();
     fs::write(at("elsewhere.pb"), &model).unwrap();
     std::os::unix::fs::symlink(at("elsewhere.pb"), at("m/v1/saved_model.pb")).unwrap();
-    assert_reason(&inspect("m/v1"), "MODEL_LINK_OUTSIDE");
+    for ended in [inspect("m/v1"), predict("m/v1")] {
+        assert_reason(&ended, "MODEL_LINK_OUTSIDE");
+    }
     let up = bench.tiny(&["models", "place", "resnet50", "--model-dir", &format!("resnet50={}", at("m/v1"))]);
     assert_reason(&up, "MODEL_LINK_OUTSIDE");
 }

@@ -135,14 +135,14 @@ async fn auto(
                 match pretrained(model, remote, store, Patience::WELCOME, progress).await {
                     Ok(decision) => return Ok(decision),
                     Err(error) => {
-                        because = Some(match &error {
-                            WeightsFailure::Download(DownloadError::Unreachable { url, detail }) => {
-                                let because = format!("{} could not be reached: {detail}", host_of(url));
-                                network.unreachable = Some(because.clone());
-                                because
-                            }
+                        let why = match &error {
+                            WeightsFailure::Download(error) => in_short(error),
                             other => other.to_string(),
-                        });
+                        };
+                        if matches!(&error, WeightsFailure::Download(error) if nobody_was_reached(error)) {
+                            network.unreachable = Some(why.clone());
+                        }
+                        because = Some(why);
                         last = error;
                     }
                 }
@@ -150,6 +150,22 @@ async fn auto(
         }
     }
     Err(last)
+}
+
+/// The failure without the whole address of a host that cannot be reached.
+fn in_short(error: &DownloadError) -> String {
+    match error {
+        DownloadError::Unreachable { url, detail } => format!("{} could not be reached: {detail}", host_of(url)),
+        DownloadError::EverySource { errors } => errors.iter().map(in_short).collect::<Vec<_>>().join("; "),
+        other => other.to_string(),
+    }
+}
+
+fn nobody_was_reached(error: &DownloadError) -> bool {
+    match error {
+        DownloadError::EverySource { errors } => errors.iter().all(nobody_was_reached),
+        other => matches!(other, DownloadError::Unreachable { .. }),
+    }
 }
 
 /// `host` of `https://host/path`.
