@@ -1,7 +1,7 @@
 """Keras weight files, and what TensorFlow answers: pretrained_answers.py make|ask TAG FOLDER
 
 `make` saves ResNet50 and ResNet101 with seeded weights as FOLDER/NETWORK.TAG.WAY.h5, both ways of saving, and records in
-FOLDER/keras.TAG.json what Keras answers with them. `ask` records in FOLDER/ours.json what this TensorFlow answers with
+FOLDER/keras.TAG.json what Keras answers with them, the current one in double precision too. `ask` records in FOLDER/ours.json what this TensorFlow answers with
 the SavedModels in FOLDER/built.
 """
 
@@ -21,7 +21,7 @@ PICTURES = ("portrait", "small", "middle")
 
 def make(tag, folder):
     pictures = lab_pictures.pictures()
-    answers = {}
+    answers, exact = {}, {}
     for network, seed in SEEDS.items():
         keras = networks.model(network)
         networks.randomise(keras, seed)
@@ -30,11 +30,29 @@ def make(tag, folder):
         weights = "weights.h5" if tag == "tf25" else "counted.weights.h5"
         keras.save_weights(str(folder / f"{network}.{tag}.{weights}"))
         free = networks.flexible(network, keras)
-        answers[network] = {name: [float(v) for v in networks.answer(free, pictures[name])] for name in PICTURES}
+        answers[network] = answers_of(free, pictures)
+        if tag == "tfnew":
+            exact[network] = answers_of(doubled(network, keras), pictures)
         del keras, free
-    (folder / f"keras.{tag}.json").write_text(json.dumps({"tensorflow": tf.__version__, "answers": answers}))
+    told = {"tensorflow": tf.__version__, "answers": answers, "exact": exact}
+    (folder / f"keras.{tag}.json").write_text(json.dumps(told))
     for name in PICTURES:
         (folder / f"{name}.png").write_bytes(tf.io.encode_png(pictures[name]).numpy())
+
+
+def answers_of(keras, pictures):
+    return {name: [float(value) for value in networks.answer(keras, pictures[name])] for name in PICTURES}
+
+
+def doubled(network, keras):
+    """The same weights, computed with in double precision (Keras 3)."""
+    tf.keras.config.set_dtype_policy("float64")
+    double = networks.model(network)
+    double.set_weights([weight.astype(np.float64) for weight in keras.get_weights()])
+    free = networks.flexible(network, double)
+    tf.keras.config.set_dtype_policy("float32")
+    assert all(weight.dtype == "float64" for weight in free.weights)
+    return free
 
 
 def ask(folder):
