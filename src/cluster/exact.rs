@@ -122,6 +122,14 @@ fn wanted(manifest: &Value, live: &Value) -> Value {
     {
         body["spec"]["replicas"] = kept.clone();
     }
+    // A Service's address is given out once. Servers up to 1.20 refuse a replacement that does not repeat it.
+    if body["kind"] == "Service" && live["spec"]["clusterIP"] != "None" {
+        for field in ["clusterIP", "clusterIPs"] {
+            if let (Some(kept), None) = (live["spec"].get(field), body["spec"].get(field)) {
+                body["spec"][field] = kept.clone();
+            }
+        }
+    }
     if let Some(status) = live.get("status") {
         body["status"] = status.clone();
     }
@@ -220,6 +228,17 @@ mod tests {
         let mut fields = Vec::new();
         differing(&comparable(&one), &comparable(&other), String::new(), &mut fields);
         assert_eq!(fields, ["spec.selector.mine", "spec.type"]);
+    }
+
+    #[test]
+    fn a_service_keeps_its_address_unless_somebody_made_it_headless() {
+        let manifest = json!({"kind": "Service", "metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}});
+        let live = json!({"metadata": {"name": "s"}, "spec": {"clusterIP": "10.96.0.9", "clusterIPs": ["10.96.0.9"],
+            "ports": [{"port": 80}], "sessionAffinity": "ClientIP"}});
+        let expected = json!({"ports": [{"port": 80}], "clusterIP": "10.96.0.9", "clusterIPs": ["10.96.0.9"]});
+        assert_eq!(wanted(&manifest, &live)["spec"], expected);
+        let headless = json!({"metadata": {"name": "s"}, "spec": {"clusterIP": "None", "clusterIPs": ["None"]}});
+        assert_eq!(wanted(&manifest, &headless)["spec"], manifest["spec"]);
     }
 
     #[test]
