@@ -42,7 +42,10 @@ const CPUS: u64 = 4;
 #[derive(Debug)]
 pub struct Minikube {
     real: Real,
+    /// minikube with the lab's kubeconfig.
     tool: Tool,
+    /// minikube with the person's.
+    theirs: Tool,
 }
 
 /// What `minikube start` is called with.
@@ -81,8 +84,9 @@ impl Minikube {
                 settings.ingress = IngressMode::LoadBalancer;
             }
         }
-        let tool = Tool::new(program, &real.environment, real.trace.clone()).with("KUBECONFIG", &real.kubeconfig);
-        Self { real, tool }
+        let theirs = Tool::new(program, &real.environment, real.trace.clone());
+        let tool = theirs.clone().with("KUBECONFIG", &real.kubeconfig);
+        Self { real, tool, theirs }
     }
 
     async fn run(&self, args: &[&str], within: Duration) -> Result<crate::tools::Ran, ClusterError> {
@@ -90,7 +94,10 @@ impl Minikube {
     }
 
     async fn profiles(&self) -> Result<Vec<Profile>, ClusterError> {
-        let ran = self.run(&["profile", "list", "-o", "json"], LOOK_WITHIN).await?;
+        // minikube calls a profile stopped that its kubeconfig does not name. The lab's names the one that is used; while
+        // there is none, other people's profiles are to be seen as they are, and their kubeconfig names them.
+        let tool = if self.real.kubeconfig.is_file() { &self.tool } else { &self.theirs };
+        let ran = tool.run(Call::new(["profile", "list", "-o", "json"], LOOK_WITHIN)).await?;
         let Some(profiles) = minikube::profiles(&ran) else {
             return Err(ClusterError::Minikube(Box::new(MinikubeError::new(
                 minikube::refusal(&ran).unwrap_or_else(|| unclear(&ran)),

@@ -342,6 +342,8 @@ fn minikube_istio_and_tunnel_from_nothing_again_and_away() {
     for stage in again["stages"].as_array().unwrap() {
         assert_eq!(stage["outcome"], "satisfied", "{stage}");
     }
+    let doctor = fakes.run(&["--output", "table", "doctor"]);
+    assert!(doctor.out.contains("minikube (none, v1.24.3, running, fits)"), "{}", doctor.out);
     // A tunnel that is killed is started again.
     let record = fs::read_to_string(fakes.pair.lab.home().join("cluster/tunnel.json")).unwrap();
     let record: Value = serde_json::from_str(&record).unwrap();

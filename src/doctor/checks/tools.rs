@@ -213,7 +213,13 @@ pub(super) async fn profiles(subject: &Subject<'_>) -> Finding {
     let Some((program, _)) = subject.minikube().await else {
         return Finding::Skipped("minikube is not there".to_owned());
     };
-    let tool = Tool::new(program, subject.environment, subject.trace.clone());
+    let mut tool = Tool::new(program, subject.environment, subject.trace.clone());
+    // Of a profile that its kubeconfig does not name, minikube waits 15 s for an answer, and calls it stopped.
+    if let Some(provider) = subject.provider.filter(|provider| provider.name() == "minikube")
+        && provider.kubeconfig().is_file()
+    {
+        tool = tool.with("KUBECONFIG", provider.kubeconfig());
+    }
     let ran = match subject.ask(&tool, &["profile", "list", "-o", "json"]).await {
         Ok(ran) => ran,
         Err(error) => return Finding::Warning(broken("minikube", &error)),
