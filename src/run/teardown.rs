@@ -16,8 +16,9 @@ use crate::state::{Creator, Home, HomeError, Item, State, StateFile, entries, wr
 use crate::steps::unchanged_work_files;
 use crate::ui::{Progress, plural};
 
-/// How long an object may take to go, with all that depends on it.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long an object may take to go, with all that depends on it: a pod alone has 30 s of grace, and on a full machine a real
+/// one took more than a minute.
+const PATIENCE: Duration = Duration::from_mins(2);
 /// How long a look for other people's objects may take before the cluster goes.
 const LOOK_WITHIN: Duration = Duration::from_secs(10);
 

@@ -13,8 +13,9 @@ use crate::lab::Lab;
 use crate::objects::{Gvk, meta};
 use crate::state::{HomeError, State};
 
-/// How long an object may take to go, with all that depends on it.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long an object may take to go, with all that depends on it: a pod alone has 30 s of grace, and on a full machine a real
+/// one took more than a minute.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// One thing to take back.
 #[derive(Debug, Clone, PartialEq, Eq)]
