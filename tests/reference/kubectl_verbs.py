@@ -7,14 +7,12 @@ answer with a Status that says so: a row that hangs, or that meets a bare 404, f
 differently, the row's pattern holds what they share. Ends with `N passed, N failed`.
 """
 
-import argparse
-import os
-import pathlib
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
+
+import typed_lab
 
 # No command of the table may take longer: none waits for more than a rollout.
 LIMIT = 45
@@ -206,50 +204,28 @@ def run(environment, folder, row):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("canary_lab")
-    parser.add_argument("kubectl")
-    parser.add_argument("--lab")
-    parser.add_argument("--transcript", default=os.devnull)
-    options = parser.parse_args()
-    program = str(pathlib.Path(options.canary_lab).resolve())
-    lab = ["--lab", str(pathlib.Path(options.lab).resolve())] if options.lab else []
-
+    options = typed_lab.arguments()
     passed = failed = 0
-    with tempfile.TemporaryDirectory() as scratch, open(options.transcript, "w", encoding="utf-8") as transcript:
-        scratch = pathlib.Path(scratch)
-        tools, home, folder = scratch / "bin", scratch / "home", scratch / "typed"
-        tools.mkdir()
-        (tools / "kubectl").symlink_to(pathlib.Path(options.kubectl).resolve())
+    with (open(options.transcript, "w", encoding="utf-8") as transcript,
+          typed_lab.standing(options, "subsets") as (environment, scratch)):
+        folder = scratch / "typed"
         for name, text in SCRATCH_FILES.items():
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
         (folder / "edit.sh").chmod(0o755)
-        environment = {"PATH": f"{tools}:{os.environ['PATH']}", "HOME": str(scratch), "CANARY_LAB_HOME": str(home)}
-        subprocess.run([program, "up", "--until", "subsets", *lab], env=environment, check=True,
-                       stdin=subprocess.DEVNULL, capture_output=True)
-        try:
-            for line in subprocess.run([program, "env"], env=environment, check=True, text=True,
-                                       capture_output=True).stdout.splitlines():
-                found = re.match(r"(?:export )?(\w+)=(.*)", line)
-                if found:
-                    environment[found[1]] = found[2].strip().strip("'\"")
-            # The table changes the current namespace: in a copy, since the lab's own file is the lab's.
-            shutil.copy(environment["KUBECONFIG"], scratch / "kubeconfig")
-            environment["KUBECONFIG"] = str(scratch / "kubeconfig")
-            for row in TABLE:
-                text, problems = run(environment, folder, row)
-                text += "".join(f"!! {problem}\n" for problem in problems)
-                transcript.write(text + "\n")
-                if problems:
-                    failed += 1
-                    print(text)
-                else:
-                    passed += 1
-        finally:
-            subprocess.run([program, "down", "--purge"], env=environment, check=False, stdin=subprocess.DEVNULL,
-                           capture_output=True)
+        # The table changes the current namespace: in a copy, since the lab's own file is the lab's.
+        shutil.copy(environment["KUBECONFIG"], scratch / "kubeconfig")
+        environment["KUBECONFIG"] = str(scratch / "kubeconfig")
+        for row in TABLE:
+            text, problems = run(environment, folder, row)
+            text += "".join(f"!! {problem}\n" for problem in problems)
+            transcript.write(text + "\n")
+            if problems:
+                failed += 1
+                print(text)
+            else:
+                passed += 1
     print(f"{passed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
 

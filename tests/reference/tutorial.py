@@ -7,15 +7,13 @@ folder that the lab writes, and what they print is compared with what the real s
 ages and addresses differ). Ends with `N passed, N failed` and a non-zero exit code where something failed.
 """
 
-import argparse
-import os
-import pathlib
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
+
+import typed_lab
 
 TOP10 = """
 import json, sys, urllib.request
@@ -209,33 +207,13 @@ def tidy(learner):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("canary_lab")
-    parser.add_argument("kubectl")
-    parser.add_argument("--lab")
-    parser.add_argument("--transcript", default=os.devnull)
-    options = parser.parse_args()
-    program = str(pathlib.Path(options.canary_lab).resolve())
-    lab = ["--lab", str(pathlib.Path(options.lab).resolve())] if options.lab else []
-
-    with tempfile.TemporaryDirectory() as scratch, open(options.transcript, "w", encoding="utf-8") as transcript:
-        scratch = pathlib.Path(scratch)
-        tools, home = scratch / "bin", scratch / "home"
-        tools.mkdir()
-        (tools / "kubectl").symlink_to(pathlib.Path(options.kubectl).resolve())
-        environment = {"PATH": f"{tools}:{os.environ['PATH']}", "HOME": str(scratch), "CANARY_LAB_HOME": str(home)}
-        subprocess.run([program, "up", "--until", "models", *lab], env=environment, check=True, stdin=subprocess.DEVNULL)
-        try:
-            for line in subprocess.run([program, "env"], env=environment, check=True, text=True,
-                                       capture_output=True).stdout.splitlines():
-                found = re.match(r"(?:export )?(\w+)=(.*)", line)
-                if found:
-                    environment[found[1]] = found[2].strip().strip("'\"")
-            learner = Learner(environment, home / "work", transcript)
-            (home / "work" / "top10.py").write_text(TOP10)
-            lesson(learner, shutil.which("python3"))
-        finally:
-            subprocess.run([program, "down"], env=environment, check=False, stdin=subprocess.DEVNULL)
+    options = typed_lab.arguments()
+    with (open(options.transcript, "w", encoding="utf-8") as transcript,
+          typed_lab.standing(options, "models") as (environment, scratch)):
+        work = scratch / "home" / "work"
+        learner = Learner(environment, work, transcript)
+        (work / "top10.py").write_text(TOP10)
+        lesson(learner, shutil.which("python3"))
     print(f"{learner.passed} passed, {learner.failed} failed")
     sys.exit(1 if learner.failed else 0)
 
