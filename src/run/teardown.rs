@@ -13,12 +13,9 @@ use crate::doctor::{Failure, Reason};
 use crate::lab::{Lab, Manifest, StepSpec};
 use crate::objects::meta;
 use crate::state::{Creator, Home, HomeError, Item, State, StateFile, entries, write_atomically};
-use crate::steps::unchanged_work_files;
+use crate::steps::{GONE_WITHIN, unchanged_work_files};
 use crate::ui::{Progress, plural};
 
-/// How long an object may take to go, with all that depends on it: a pod alone has 30 s of grace, and on a full machine a real
-/// one took more than a minute.
-const PATIENCE: Duration = Duration::from_mins(2);
 /// How long a look for other people's objects may take before the cluster goes.
 const LOOK_WITHIN: Duration = Duration::from_secs(10);
 
@@ -324,7 +321,7 @@ impl Teardown<'_> {
                 continue;
             }
             let uid = (!self.force).then_some(item.uid.as_str());
-            match api.remove(&reference_of(&item), uid, PATIENCE).await {
+            match api.remove(&reference_of(&item), uid, GONE_WITHIN).await {
                 Ok(Removal::Gone | Removal::Absent) => report.removed.push(label),
                 Ok(Removal::AnotherOne) => report.kept.push(format!("{label} (somebody has made it anew since)")),
                 Ok(Removal::Lingers) => {

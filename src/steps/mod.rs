@@ -36,7 +36,7 @@ pub use choices::{Choices, PictureChoice};
 pub use hints::{facts, hints, look, prediction, with_cause};
 pub use model::{Placed, place as place_model, weights_of};
 pub use picture::{choose as choose_picture, file_of as picture_file, of as picture_of};
-pub use undo::{Undo, Undone};
+pub use undo::{GONE_WITHIN, Undo, Undone};
 pub use work_folder::unchanged as unchanged_work_files;
 pub use world::{IngressAddress, Memory, World, ingress_of};
 

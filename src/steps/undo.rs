@@ -15,7 +15,7 @@ use crate::state::{HomeError, State};
 
 /// How long an object may take to go, with all that depends on it: a pod alone has 30 s of grace, and on a full machine a real
 /// one took more than a minute.
-const PATIENCE: Duration = Duration::from_mins(2);
+pub const GONE_WITHIN: Duration = Duration::from_mins(2);
 
 /// One thing to take back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,7 +116,7 @@ async fn delete(reference: &ObjectRef, world: &World<'_>) -> Result<Undone, Fail
     let api = world.api().await?;
     let Some(before) = api.get(reference).await? else { return Ok(Undone::default()) };
     world.progress.awaiting(format!("deleting {}", reference.label()), None);
-    match api.remove(reference, None, PATIENCE).await? {
+    match api.remove(reference, None, GONE_WITHIN).await? {
         Removal::Gone => Ok(Undone { lines: vec![format!("{} deleted", reference.label())], objects: vec![before] }),
         Removal::Absent | Removal::AnotherOne => Ok(Undone::default()),
         Removal::Lingers => Err(lingers(&api, reference).await),
@@ -127,7 +127,7 @@ async fn delete(reference: &ObjectRef, world: &World<'_>) -> Result<Undone, Fail
 async fn lingers(api: &Api, reference: &ObjectRef) -> Failure {
     let reason = if reference.gvk.kind == "Namespace" { Reason::NamespaceTerminating } else { Reason::Leftovers };
     let mut failure =
-        Failure::new(reason, format!("{} is still there after {} s", reference.label(), PATIENCE.as_secs()));
+        Failure::new(reason, format!("{} is still there after {} s", reference.label(), GONE_WITHIN.as_secs()));
     if let Ok(Some(object)) = api.get(reference).await {
         failure.observed.extend(meta::finalizers(&object).map(|one| format!("finalizer {one}")));
         let conditions = meta::list_at(&object, &["status", "conditions"]).iter();
@@ -143,7 +143,7 @@ async fn stop_tunnel(world: &World<'_>) -> Result<Undone, Failure> {
     world.progress.awaiting("waiting for EXTERNAL-IP to be <pending> again", None);
     let api = world.api().await?;
     let spec = &world.lab.spec.ingress;
-    if tokio::time::timeout(PATIENCE, address_is_gone(&api, &spec.namespace, &spec.service)).await.is_err() {
+    if tokio::time::timeout(GONE_WITHIN, address_is_gone(&api, &spec.namespace, &spec.service)).await.is_err() {
         return Err(Failure::new(Reason::Leftovers, "the ingress service keeps its address")
             .observed(format!("Service {}/{}", spec.namespace, spec.service)));
     }
