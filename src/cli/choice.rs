@@ -4,7 +4,6 @@ use super::context::Context;
 use super::options::adaptation;
 use super::session::runtime;
 use crate::cluster::embedded::Embedded;
-use crate::cluster::minikube::usual_driver;
 use crate::cluster::{ClusterChoice, LabTraits, Provider, RealChoice, ServingImage, Settings, real};
 use crate::doctor::checks::{Finding, Subject, Target, pinned_minikube, preflight};
 use crate::doctor::{Failure, Reason};
@@ -63,10 +62,13 @@ fn automatic(home: &Home, context: &Context) -> Result<(ClusterChoice, String), 
     if find("minikube", &context.io.environment).is_none() && !pinned_minikube(home.root()).is_file() {
         return Ok((ClusterChoice::Embedded, format!(" (minikube is not installed; {advice})")));
     }
+    let minikube = make(&ClusterChoice::Minikube, home, &context.lab()?, context)?;
     let mut subject = Subject::new(home.root(), &context.io.environment, Target::Minikube);
     subject.trace = context.trace.clone();
-    subject.driver = usual_driver();
-    let checks = runtime()?.block_on(preflight(&subject));
+    let checks = runtime()?.block_on(async {
+        subject.expect(&minikube.plan().await);
+        preflight(&subject).await
+    });
     let obstacle = checks.iter().find_map(|check| match &check.finding {
         Finding::Failed(failure) => Some(failure.headline.clone()),
         _ => None,

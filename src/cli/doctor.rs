@@ -7,7 +7,7 @@ use super::context::Context;
 use super::session::{provider, runtime};
 use super::{Format, Output};
 use crate::cluster::minikube::usual_driver;
-use crate::cluster::{Api, ClusterChoice, Provider};
+use crate::cluster::{Api, ClusterChoice, ClusterPlan, Provider};
 use crate::doctor::checks::{CHECKS, Category, Check, LabFacts, ModelFacts, Severity, Subject, Target, examine};
 use crate::doctor::fixes::{self, Fix};
 use crate::doctor::{Failure, Next, Reason};
@@ -60,16 +60,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
         ClusterChoice::Auto => Target::of_provider(provider.name()),
     };
     let mut subject = Subject::new(home.root(), &environment, target);
-    subject.expect(&provider.plan());
-    if target == Target::Minikube && subject.driver.is_none() {
-        subject.driver = usual_driver();
-    }
-    if let Some(version) = &args.kubernetes_version {
-        subject.kubernetes = format!("v{}", version.trim_start_matches('v'));
-    }
-    if args.driver.is_some() {
-        subject.driver.clone_from(&args.driver);
-    }
+    let runtime = runtime()?;
+    expect(&mut subject, &runtime.block_on(provider.plan()), args);
     subject.trace = context.trace.clone();
     subject.provider = Some(provider.as_ref());
     subject.lab = LabFacts {
@@ -82,7 +74,6 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
             .map(|name| ModelFacts { name: name.clone(), folder: home.models().join(name) })
             .collect(),
     };
-    let runtime = runtime()?;
     subject.own_pids = runtime.block_on(provider.processes())?;
     let mut checks = runtime.block_on(examine(&subject, |_| true));
     if let Some(named) = &args.fix {
@@ -97,8 +88,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
         if mended {
             // What was learned before the cure no longer holds.
             let mut again = Subject::new(home.root(), &environment, target);
-            again.kubernetes.clone_from(&subject.kubernetes);
-            again.driver.clone_from(&subject.driver);
+            expect(&mut again, &runtime.block_on(provider.plan()), args);
             again.trace = subject.trace.clone();
             again.provider = subject.provider;
             again.lab = subject.lab.clone();
@@ -111,6 +101,27 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     let Some(first) = failed.and_then(|check| check.failure()) else { return Ok(()) };
     // The failure was shown among the checks; only its exit code is left to tell.
     context.exit_quietly(first.clone())
+}
+
+/// What the cluster is going to be, unless something else is asked about.
+fn expect(subject: &mut Subject<'_>, plan: &ClusterPlan, args: &Args) {
+    subject.expect(plan);
+    if subject.target == Target::Minikube && subject.driver.is_none() {
+        subject.driver = usual_driver();
+    }
+    let asked = args.kubernetes_version.as_ref().map(|version| format!("v{}", version.trim_start_matches('v')));
+    for (asked, planned) in [(asked, Some(&mut subject.kubernetes)), (args.driver.clone(), subject.driver.as_mut())] {
+        if let (Some(asked), Some(planned)) = (asked, planned)
+            && *planned != asked
+        {
+            *planned = asked;
+            // Then it is not what stands that is asked about.
+            subject.stands = None;
+        }
+    }
+    if subject.driver.is_none() {
+        subject.driver.clone_from(&args.driver);
+    }
 }
 
 /// The lab's cluster; without one, that which is asked about. A minikube that is not there is a finding, not a failure.

@@ -2,7 +2,7 @@
 
 use super::Output;
 use super::context::Context;
-use super::session::{load_for_teardown, provider, runtime};
+use super::session::{load_for_teardown, on_screen, provider, runtime};
 use crate::cluster::ClusterChoice;
 use crate::doctor::Failure;
 use crate::run::{Bundle, Report, Teardown};
@@ -98,7 +98,11 @@ fn take_down(args: &Args, context: &mut Context, farewell: &str) -> Result<(), F
         bundle: kept_bundle,
         clock: context.io.clock,
     };
-    let report = if args.dry_run { runtime.block_on(teardown.plan()) } else { runtime.block_on(teardown.carry_out()) }?;
+    let report = if args.dry_run {
+        runtime.block_on(teardown.plan())?
+    } else {
+        on_screen(&runtime, context, async |screen, interrupt| teardown.carry_out(screen, interrupt).await)?
+    };
     drop(lock);
     if context.output == Output::Json {
         context.say_json(&report)?;

@@ -7,6 +7,7 @@ use crate::cluster::{ClusterChoice, IngressMode, Settings};
 use crate::doctor::{Failure, Reason};
 use crate::istio::is_installer_option;
 use crate::lab::{Adaptation, Lab};
+use crate::objects::quantity::Quantity;
 
 /// Options of `up` for real clusters.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -36,7 +37,7 @@ pub(super) struct ClusterOptions {
     #[arg(long, value_name = "URL")]
     pub(super) istio_url: Option<String>,
 
-    /// A value for istioctl (values.x=y), or for a model of the lab (resnet50.replicas=5)
+    /// A value for istioctl (values.x=y), or for a model of the lab (resnet50.replicas=5, resnet50.resources.requests.cpu=2)
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,
 
@@ -104,8 +105,15 @@ impl ClusterOptions {
         }
         let mut istio_set = Vec::new();
         for assignment in &self.set {
-            if let Some((model, replicas)) = replicas_of(assignment, lab)? {
-                settings.replicas.insert(model, replicas);
+            if let Some((model, value)) = model_value(assignment, lab)? {
+                match value {
+                    ModelValue::Replicas(replicas) => {
+                        settings.replicas.insert(model, replicas);
+                    }
+                    ModelValue::Resource(path, quantity) => {
+                        settings.resources.entry(model).or_default().insert(path, quantity);
+                    }
+                }
             } else if !is_installer_option(assignment) || !assignment.contains('=') {
                 let models: Vec<&str> = lab.spec.models.keys().map(String::as_str).collect();
                 return Err(Failure::new(
@@ -113,7 +121,7 @@ impl ClusterOptions {
                     format!("`--set {assignment}` is neither a value of Istio's nor of a model's"),
                 )
                 .observed("Istio's begin with values., components., meshConfig., profile, hub, tag or revision")
-                .observed(format!("a model's are NAME.replicas; models: {}", models.join(", "))));
+                .observed(format!("a model's are {}; models: {}", MODEL_VALUES, models.join(", "))));
             } else if real {
                 istio_set.push(assignment.clone());
             } else {
@@ -171,18 +179,39 @@ fn time(text: &str) -> Result<Duration, String> {
     time.try_into().map_err(|_| "expected a time after now".to_owned())
 }
 
-/// `resnet50.replicas=20`, for a model of the lab.
-fn replicas_of(assignment: &str, lab: &Lab) -> Result<Option<(String, u32)>, Failure> {
+/// What can be set of a model.
+const MODEL_VALUES: &str = "NAME.replicas and NAME.resources.{requests,limits}.{cpu,memory}";
+
+/// A value of a model.
+enum ModelValue {
+    Replicas(u32),
+    /// A path below `resources`, and a quantity.
+    Resource(String, String),
+}
+
+/// `resnet50.replicas=20` or `resnet50.resources.requests.cpu=500m`, for a model of the lab.
+fn model_value(assignment: &str, lab: &Lab) -> Result<Option<(String, ModelValue)>, Failure> {
     let (key, value) = assignment.split_once('=').unwrap_or((assignment, ""));
     let Some((model, field)) = key.split_once('.') else { return Ok(None) };
     if !lab.spec.models.contains_key(model) {
         return Ok(None);
     }
-    match (field, value.parse::<u32>()) {
-        ("replicas", Ok(replicas)) if replicas > 0 => Ok(Some((model.to_owned(), replicas))),
-        ("replicas", _) => Err(Failure::new(Reason::Usage, format!("`{value}` is no number of replicas"))),
-        _ => Err(Failure::new(Reason::Usage, format!("a model has no value `{field}`")).observed("known: replicas")),
-    }
+    let refused = |text: String| Err(Failure::new(Reason::Usage, text).observed(format!("known: {MODEL_VALUES}")));
+    let found = match field.strip_prefix("resources.") {
+        None if field == "replicas" => match value.parse::<u32>() {
+            Ok(replicas) if replicas > 0 => ModelValue::Replicas(replicas),
+            _ => return refused(format!("`{value}` is no number of replicas")),
+        },
+        Some(path @ ("requests.cpu" | "requests.memory" | "limits.cpu" | "limits.memory")) => {
+            match value.parse::<Quantity>() {
+                // As the API server would write it, so that nothing is found to differ afterwards.
+                Ok(quantity) if !quantity.is_negative() => ModelValue::Resource(path.to_owned(), quantity.to_string()),
+                _ => return refused(format!("`{value}` is no quantity, such as 500m or 2Gi")),
+            }
+        }
+        _ => return refused(format!("a model has no value `{field}`")),
+    };
+    Ok(Some((model.to_owned(), found)))
 }
 
 /// How the lab differs from its files by the settings of a home.
@@ -193,6 +222,7 @@ pub(super) fn adaptation(settings: &Settings) -> Adaptation {
         image: settings.serving_image.clone(),
         pull_secret: settings.pull_secret.clone(),
         replicas: settings.replicas.clone(),
+        resources: settings.resources.clone(),
         claims: settings.models_claim,
     }
 }
@@ -246,11 +276,19 @@ mod tests {
             merged(&with(&["resnet101.replicas=2"]), &ClusterChoice::Embedded).unwrap().replicas["resnet101"],
             2
         );
+        let set = ["resnet50.resources.requests.cpu=0.5", "resnet50.resources.limits.memory=2Gi"];
+        let settings = merged(&with(&set), &ClusterChoice::Context("x".into())).unwrap();
+        let resources = [("limits.memory", "2Gi"), ("requests.cpu", "500m")];
+        let resources = resources.map(|(path, quantity)| (path.to_owned(), quantity.to_owned()));
+        assert_eq!(settings.resources["resnet50"], resources.into());
         for (set, reason) in [
             ("resnet5.replicas=2", Reason::Usage),
             ("resnet50.replicas=many", Reason::Usage),
             ("resnet50.replicas=0", Reason::Usage),
             ("resnet50.cpu=2", Reason::Usage),
+            ("resnet50.resources.requests.cpu=-2", Reason::Usage),
+            ("resnet50.resources.limits.memory=2 GB", Reason::Usage),
+            ("resnet50.resources.limits.disk=2Gi", Reason::Usage),
             ("values.x", Reason::Usage),
             ("values.x=1", Reason::ClusterOptionUnfit),
         ] {

@@ -8,11 +8,10 @@ use serde_json::{Value, json};
 use super::Output;
 use super::context::Context;
 use super::payload::read_picture;
-use super::session::{provider, runtime};
+use super::session::{listen, provider, runtime};
 use crate::cluster::{Api, ClusterChoice};
 use crate::doctor::{Failure, Reason};
 use crate::models::labels::{Labels, MEAN_NOTHING};
-use crate::run::Interrupt;
 use crate::state::Home;
 use crate::steps::{Asking, ingress_of, weights_of};
 use crate::traffic::{Answer, Client, Ingress, Question, Tally, Who, parse_predictions, top_classes};
@@ -226,8 +225,7 @@ fn shares(tally: &Tally, of: u64) -> Shares {
 
 /// Asks until Ctrl-C. A terminal sees how the answers divide, drawn over itself; anything else gets a line an answer.
 async fn watch(session: &Session, context: &mut Context) -> Result<(), Failure> {
-    let mut interrupt = Interrupt::listen()
-        .map_err(|error| Failure::new(Reason::Internal, "signals cannot be heard").observed(error.to_string()))?;
+    let mut interrupt = listen()?;
     let drawn_over = context.io.terminal.stdout && context.output == Output::Human;
     let (mut tally, mut height) = (Tally::default(), 0);
     loop {

@@ -12,7 +12,7 @@ use crate::lab::Lab;
 use crate::run::{Engine, Interrupt, Journal};
 use crate::state::{Home, Loaded, Lock, State, StateFile};
 use crate::steps::Choices;
-use crate::ui::{Mark, Screen, home_relative};
+use crate::ui::{Mark, Paint, Screen, home_relative};
 
 /// A command that holds the lab's lock.
 pub(super) struct Session {
@@ -76,14 +76,10 @@ impl Session {
     ) -> Result<T, Failure> {
         let runtime = runtime()?;
         let mut journal = Journal::begin(&self.home, context.io.clock)?;
-        let (paint, width) = (context.paint_out(), context.width());
-        let human = context.output == Output::Human;
-        let live = human && context.io.terminal.stderr;
+        let look = Look::of(context);
         let io = &mut context.io;
         let mut nowhere = std::io::sink();
-        let out: &mut dyn Write = if human { &mut io.stdout } else { &mut nowhere };
-        let live: Option<&mut dyn Write> = if live { Some(&mut io.stderr) } else { None };
-        let mut screen = Screen::new(out, live, paint, width);
+        let mut screen = look.screen(&mut io.stdout, &mut io.stderr, &mut nowhere);
         let mut engine = Engine {
             lab: &self.lab,
             home: &self.home,
@@ -94,13 +90,49 @@ impl Session {
             journal: &mut journal,
             clock: io.clock,
         };
-        runtime.block_on(async {
-            let mut interrupt = Interrupt::listen().map_err(|error| {
-                Failure::new(Reason::Internal, "signals cannot be heard").observed(error.to_string())
-            })?;
-            work(&mut engine, &mut screen, &mut interrupt).await
-        })
+        runtime.block_on(async { work(&mut engine, &mut screen, &mut listen()?).await })
     }
+}
+
+/// Does work that needs no engine with a screen, listening to signals.
+pub(super) fn on_screen<T>(
+    runtime: &tokio::runtime::Runtime,
+    context: &mut Context,
+    work: impl AsyncFnOnce(&mut Screen<'_>, &mut Interrupt) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let look = Look::of(context);
+    let io = &mut context.io;
+    let mut nowhere = std::io::sink();
+    let mut screen = look.screen(&mut io.stdout, &mut io.stderr, &mut nowhere);
+    runtime.block_on(async { work(&mut screen, &mut listen()?).await })
+}
+
+/// How a screen of this command looks.
+struct Look {
+    human: bool,
+    live: bool,
+    paint: Paint,
+    width: usize,
+}
+
+impl Look {
+    fn of(context: &Context) -> Self {
+        let human = context.output == Output::Human;
+        let live = human && context.io.terminal.stderr;
+        Self { human, live, paint: context.paint_out(), width: context.width() }
+    }
+
+    /// Data goes to `out`, or nowhere when it is not for a person; the live line to `err`, on a terminal.
+    fn screen<'a>(self, out: &'a mut dyn Write, err: &'a mut dyn Write, nowhere: &'a mut dyn Write) -> Screen<'a> {
+        let out = if self.human { out } else { nowhere };
+        Screen::new(out, if self.live { Some(err) } else { None }, self.paint, self.width)
+    }
+}
+
+/// Begins to listen to signals.
+pub(super) fn listen() -> Result<Interrupt, Failure> {
+    Interrupt::listen()
+        .map_err(|error| Failure::new(Reason::Internal, "signals cannot be heard").observed(error.to_string()))
 }
 
 /// The runtime of one command.

@@ -1,10 +1,9 @@
 //! `tunnel`: gives the ingress service its external address, as `minikube tunnel` does.
 
 use super::context::Context;
-use super::session::{provider, runtime};
-use crate::cluster::{ClusterChoice, Provider};
+use super::session::{listen, provider, runtime};
+use crate::cluster::{ClusterChoice, Entrance, Provider};
 use crate::doctor::{Failure, Reason};
-use crate::run::Interrupt;
 
 /// Gives the ingress service an external address while it runs; `up` starts one in the background
 #[derive(Debug, clap::Args)]
@@ -18,7 +17,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
     let home = context.home()?;
     let (provider, _) = provider(&ClusterChoice::Auto, &home, context)?;
     let runtime = runtime()?;
-    let running = runtime.block_on(provider.probe_tunnel())?;
+    let running = runtime.block_on(provider.probe_tunnel())? == Entrance::Open;
     if args.stop {
         runtime.block_on(provider.set_tunnel(false))?;
         return context.remark(if running {
@@ -49,8 +48,6 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<(), Failure> {
 }
 
 async fn until_interrupted(provider: &dyn Provider) -> Result<(), Failure> {
-    let mut interrupt = Interrupt::listen()
-        .map_err(|error| Failure::new(Reason::Internal, "signals cannot be heard").observed(error.to_string()))?;
-    interrupt.heard().await;
+    listen()?.heard().await;
     Ok(provider.set_tunnel(false).await?)
 }

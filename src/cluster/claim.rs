@@ -63,8 +63,13 @@ struct Mounted {
 }
 
 impl Claim<'_> {
+    /// The claim of a model in this namespace.
+    pub(super) fn reference_in(namespace: &str, model: &str) -> ObjectRef {
+        ObjectRef::new("v1", "PersistentVolumeClaim", Some(namespace), &claim_of(model))
+    }
+
     fn reference(&self) -> ObjectRef {
-        ObjectRef::new("v1", "PersistentVolumeClaim", Some(self.namespace), &claim_of(self.model))
+        Self::reference_in(self.namespace, self.model)
     }
 
     fn loader(&self) -> ObjectRef {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::api::{Api, ApiError};
-use super::claim::{Claim, claim_of};
+use super::api::{Api, ApiError, ObjectRef};
+use super::claim::Claim;
 use super::ingress::WayIn;
 use super::kubeconfig;
-use super::provider::{ClusterError, Gate, MeshStanding, Provider, RouteVersion, Standing};
+use super::provider::{ClusterError, Entrance, Gate, MeshStanding, Provider, RouteVersion, Standing};
 use super::real::{Real, is_local};
 use super::settings::Settings;
 use crate::objects::{Gvk, meta};
@@ -136,7 +136,7 @@ impl Context {
                 }
             }
         }
-        let reference = super::ObjectRef::new("v1", "Namespace", None, &self.namespace);
+        let reference = ObjectRef::new("v1", "Namespace", None, &self.namespace);
         // Who is given a namespace of their own need not be allowed to make one.
         let there = matches!(api.get(&reference).await, Ok(Some(_)));
         if !there && !self.allowed(api, "", "namespaces", "create", None).await? {
@@ -232,6 +232,10 @@ impl Provider for Context {
         Box::pin(self.real.install_mesh(api, progress))
     }
 
+    fn made_mesh(&self) -> bool {
+        self.real.settings().made_mesh
+    }
+
     fn stop_removes_everything(&self) -> bool {
         false
     }
@@ -244,8 +248,8 @@ impl Provider for Context {
         Box::pin(self.real.remove_mesh(api, progress))
     }
 
-    fn probe_tunnel(&self) -> BoxFuture<'_, Result<bool, ClusterError>> {
-        Box::pin(self.real.is_open())
+    fn probe_tunnel(&self) -> BoxFuture<'_, Result<Entrance, ClusterError>> {
+        Box::pin(self.real.entrance())
     }
 
     fn set_tunnel(&self, running: bool) -> BoxFuture<'_, Result<(), ClusterError>> {
@@ -324,9 +328,9 @@ impl Provider for Context {
         })
     }
 
-    fn model_place(&self, name: &str) -> Option<String> {
+    fn model_object(&self, name: &str) -> Option<ObjectRef> {
         let claims = self.real.settings().models_claim;
-        claims.then(|| format!("PersistentVolumeClaim {}/{}", self.namespace, claim_of(name)))
+        claims.then(|| Claim::reference_in(&self.namespace, name))
     }
 
     fn sweep<'a>(&'a self, api: &'a Api) -> BoxFuture<'a, Result<Vec<String>, ClusterError>> {

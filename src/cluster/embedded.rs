@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, ObjectRef};
 use super::apply::Applied;
-use super::provider::{ClusterError, Gate, MeshStanding, Provider, RouteVersion, Standing};
+use super::provider::{ClusterError, Entrance, Gate, MeshStanding, Provider, RouteVersion, Standing};
 use super::removal::Removal;
 use crate::embedded::admin::{AdminError, Client, ClusterStatus};
 use crate::embedded::daemon::{ClusterPaths, DaemonRecord, DaemonStanding, LaunchError, launch, probe};
@@ -287,8 +287,11 @@ impl Provider for Embedded {
         })
     }
 
-    fn probe_tunnel(&self) -> BoxFuture<'_, Result<bool, ClusterError>> {
-        Box::pin(async { Ok(self.status().await?.tunnel) })
+    fn probe_tunnel(&self) -> BoxFuture<'_, Result<Entrance, ClusterError>> {
+        Box::pin(async {
+            let runs = self.status().await?.tunnel;
+            Ok(if runs { Entrance::Open } else { Entrance::Shut("the tunnel does not run".to_owned()) })
+        })
     }
 
     fn set_tunnel(&self, running: bool) -> BoxFuture<'_, Result<(), ClusterError>> {

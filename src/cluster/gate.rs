@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::ingress::direct_client;
 use super::provider::{ClusterError, Gate};
 use crate::traffic::Ingress;
 
@@ -21,16 +22,7 @@ struct Seen(String);
 /// Asks until a run of answers is alike, or time is up.
 pub(super) async fn consistent_probes(ingress: &Ingress, path: &str, within: Duration) -> Result<Gate, ClusterError> {
     let started = Instant::now();
-    // Another room may have installed the provider already; either way ring is in place.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    // The environment's proxy has no business with a cluster's ingress.
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(PATIENCE)
-        // Each probe on a connection of its own: a listener that is replaced lets old connections go on for a while.
-        .pool_max_idle_per_host(0)
-        .build()
-        .map_err(|error| ClusterError::NotRunning(error.to_string()))?;
+    let client = direct_client(PATIENCE).map_err(|error| ClusterError::NotRunning(error.to_string()))?;
     let (mut last, mut run) = (None::<Seen>, 0);
     loop {
         let seen = probe(&client, ingress, path).await;

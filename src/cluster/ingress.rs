@@ -1,17 +1,21 @@
 //! The ways into a cluster that is not the lab's own.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::api::{Api, ApiError, ObjectRef};
+use super::provider::Entrance;
 use super::settings::IngressMode;
 use crate::objects::{Gvk, meta};
 use crate::traffic::Ingress;
 
 /// How long a connection may take when it is only tried.
 const TRIAL: Duration = Duration::from_secs(2);
+
+/// The ingress service's port for its gateway's own readiness.
+const STATUS_PORT: &str = "status-port";
 
 /// A way in, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,13 +78,46 @@ pub(super) async fn node_port(api: &Api, service: &Value, port: &str) -> Result<
 
 /// Whether somebody accepts a connection there, or refuses one at once: then the address is at least reachable.
 async fn answers(host: &str, port: u16) -> bool {
-    let Ok(address) = host.parse::<std::net::IpAddr>() else { return false };
+    let Ok(address) = host.parse::<IpAddr>() else { return false };
     let trial = tokio::net::TcpStream::connect(SocketAddr::new(address, port));
     match tokio::time::timeout(TRIAL, trial).await {
         Ok(Ok(_)) => true,
         Ok(Err(error)) => error.kind() == std::io::ErrorKind::ConnectionRefused,
         Err(_) => false,
     }
+}
+
+/// Whether the gateway can be reached there: it says so itself on its status port, or the port for requests takes a
+/// connection, or refuses one at once, as it does before a Gateway object opens it.
+pub(super) async fn entrance(service: &Value, ingress: &Ingress, mode: IngressMode) -> Entrance {
+    let status = port_of(service, STATUS_PORT)
+        .and_then(|(port, node_port)| if mode == IngressMode::NodePort { node_port } else { Some(port) });
+    if let Some(port) = status
+        && says_ready(&ingress.host, port).await
+    {
+        return Entrance::Open;
+    }
+    // A name is a load balancer of somebody's cloud; whoever resolves it is not asked here.
+    if ingress.host.parse::<IpAddr>().is_err() || answers(&ingress.host, ingress.port).await {
+        return Entrance::Open;
+    }
+    let ports = status.map_or_else(String::new, |port| format!("port {port} (its status) nor "));
+    let neither = if status.is_some() { "neither " } else { "not " };
+    Entrance::Shut(format!("{} answers at {neither}{ports}port {}", ingress.host, ingress.port))
+}
+
+/// Whether the gateway answers a request for its readiness, whatever it says.
+async fn says_ready(host: &str, port: u16) -> bool {
+    let Ok(client) = direct_client(TRIAL) else { return false };
+    client.get(format!("http://{host}:{port}/healthz/ready")).send().await.is_ok()
+}
+
+/// A client that no proxy of the environment stands before, with a new connection for each request: a listener that is
+/// replaced lets old connections go on for a while.
+pub(super) fn direct_client(patience: Duration) -> Result<reqwest::Client, reqwest::Error> {
+    // Another room may have installed the provider already; either way ring is in place.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().timeout(patience).pool_max_idle_per_host(0).build()
 }
 
 /// Decides between the ways where the person left it open: an address that is there, else a node port that can be reached,
@@ -118,6 +155,28 @@ mod tests {
         assert!(matches!(load_balancer(&service, "tcp"), WayIn::Missing(_)));
         assert_eq!(port_of(&service, "http2"), Some((80, Some(30711))));
         assert_eq!(port_of(&service, "https"), Some((443, None)));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_nobody_has_is_no_entrance_and_the_status_port_is_one() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 1024]).await;
+                let _ = stream.write_all(b"HTTP/1.1 503 x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+            }
+        });
+        let service = json!({"spec": {"ports": [
+            {"name": "status-port", "port": port, "nodePort": 30021}, {"name": "http2", "port": 80, "nodePort": 30711}]}});
+        let at = |host: &str| Ingress { host: host.into(), port: 80, host_header: None };
+        assert_eq!(entrance(&service, &at("127.0.0.1"), IngressMode::LoadBalancer).await, Entrance::Open);
+        // Class E: no host has it, and the kernel says so at once.
+        let shut = entrance(&service, &at("240.0.0.1"), IngressMode::LoadBalancer).await;
+        let said = format!("240.0.0.1 answers at neither port {port} (its status) nor port 80");
+        assert_eq!(shut, Entrance::Shut(said));
+        assert_eq!(entrance(&service, &at("lb.example"), IngressMode::LoadBalancer).await, Entrance::Open);
     }
 
     #[tokio::test]

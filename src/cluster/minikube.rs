@@ -7,8 +7,9 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 use super::api::Api;
+use super::ingress::WayIn;
 use super::kubeconfig;
-use super::provider::{ClusterError, ClusterPlan, Gate, MeshStanding, Provider, RouteVersion, Standing};
+use super::provider::{ClusterError, ClusterPlan, Entrance, Gate, MeshStanding, Provider, RouteVersion, Standing};
 use super::real::{Real, differences, hashes};
 use super::settings::IngressMode;
 use crate::doctor::matrix::{Fit, Matrix};
@@ -135,7 +136,7 @@ impl Minikube {
     }
 
     /// How the lab's own profile is started, fitted to the machine.
-    fn plan(&self) -> StartPlan {
+    fn start_plan(&self) -> StartPlan {
         let settings = self.real.settings().clone();
         let driver = settings.driver.or_else(usual_driver);
         let none = driver.as_deref() == Some("none");
@@ -149,7 +150,7 @@ impl Minikube {
         progress.awaiting("looking at minikube's profiles", None);
         let profiles = self.profiles().await?;
         let chosen = self.profile();
-        let mut plan = self.plan();
+        let mut plan = self.start_plan();
         match chosen {
             None => {
                 if let Some(profile) = self.fitting(&profiles) {
@@ -158,9 +159,7 @@ impl Minikube {
                 }
                 // Somebody else's profile of the name that the lab's would have stays as it is.
                 if let Some(other) = profiles.iter().find(|profile| profile.name == plan.profile) {
-                    if other.standing == minikube::Standing::Paused {
-                        return Err(ClusterError::ProfilePaused(other.name.clone()));
-                    }
+                    stands_still(other)?;
                     let text = format!(
                         "profile `{}` ({}, driver {}, Kubernetes {}) was there before the lab",
                         other.name, other.standing, other.driver, other.kubernetes
@@ -175,16 +174,15 @@ impl Minikube {
                     Some(profile) if profile.standing == minikube::Standing::Running => {
                         return self.take_kubeconfig(&name).await;
                     }
-                    Some(profile) if profile.standing == minikube::Standing::Paused => {
-                        return Err(ClusterError::ProfilePaused(name));
-                    }
                     Some(profile) if !made => {
+                        stands_still(profile)?;
                         return Err(ClusterError::ProfileUnfit(format!(
                             "profile `{name}` is {}, and it is not the lab's to start",
                             profile.standing
                         )));
                     }
-                    _ => {}
+                    Some(profile) => stands_still(profile)?,
+                    None => {}
                 }
                 plan.profile = name;
             }
@@ -341,6 +339,15 @@ pub fn usual_driver() -> Option<String> {
     (root && std::env::consts::OS == "linux").then(|| "none".to_owned())
 }
 
+/// What a start does not mend.
+fn stands_still(profile: &Profile) -> Result<(), ClusterError> {
+    match profile.standing {
+        minikube::Standing::Paused => Err(ClusterError::ProfilePaused(profile.name.clone())),
+        minikube::Standing::Full => Err(ClusterError::ProfileFull(profile.name.clone())),
+        _ => Ok(()),
+    }
+}
+
 /// Lines of minikube as a person reads them: its events are JSON.
 fn told(lines: &[String]) -> Vec<String> {
     let mut wording = Wording::default();
@@ -422,14 +429,30 @@ impl Provider for Minikube {
         "minikube"
     }
 
-    fn plan(&self) -> ClusterPlan {
-        let (plan, ingress) = (Self::plan(self), self.real.settings().ingress);
-        ClusterPlan {
-            kubernetes: Some(plan.kubernetes),
-            driver: plan.driver,
-            tunnel: ingress == IngressMode::LoadBalancer,
-            force: plan.force,
-        }
+    fn plan(&self) -> BoxFuture<'_, ClusterPlan> {
+        Box::pin(async {
+            let (start, ingress) = (self.start_plan(), self.real.settings().ingress);
+            let mut plan = ClusterPlan {
+                kubernetes: Some(start.kubernetes),
+                driver: start.driver,
+                tunnel: ingress == IngressMode::LoadBalancer,
+                force: start.force,
+                stands: None,
+            };
+            // A minikube that does not tell its profiles has none that could be used; why is a check of its own.
+            let profiles = self.profiles().await.unwrap_or_default();
+            let running = |profile: &&Profile| profile.standing == minikube::Standing::Running;
+            let used = match self.profile() {
+                Some(name) => profiles.iter().filter(running).find(|profile| profile.name == name).cloned(),
+                None => self.fitting(&profiles),
+            };
+            if let Some(profile) = used {
+                plan.stands = Some(format!("profile `{}`", profile.name));
+                plan.kubernetes = Some(profile.kubernetes);
+                plan.driver = Some(profile.driver);
+            }
+            plan
+        })
     }
 
     fn is_the_labs(&self) -> bool {
@@ -507,6 +530,10 @@ impl Provider for Minikube {
         Box::pin(self.real.install_mesh(api, progress))
     }
 
+    fn made_mesh(&self) -> bool {
+        self.real.settings().made_mesh
+    }
+
     fn stop_removes_everything(&self) -> bool {
         self.real.settings().made_profile.is_some()
     }
@@ -519,8 +546,12 @@ impl Provider for Minikube {
         Box::pin(self.real.remove_mesh(api, progress))
     }
 
-    fn probe_tunnel(&self) -> BoxFuture<'_, Result<bool, ClusterError>> {
-        Box::pin(self.real.is_open())
+    fn probe_tunnel(&self) -> BoxFuture<'_, Result<Entrance, ClusterError>> {
+        Box::pin(self.real.entrance())
+    }
+
+    fn holds_address(&self) -> bool {
+        self.real.settings().ingress == IngressMode::LoadBalancer && self.real.keeper().running().is_some()
     }
 
     fn set_tunnel(&self, running: bool) -> BoxFuture<'_, Result<(), ClusterError>> {
@@ -537,6 +568,11 @@ impl Provider for Minikube {
             }
             if self.needs_password().await {
                 return Err(ClusterError::PasswordNeeded);
+            }
+            // The tunnel of a lab runs, and its address leads nowhere any more: the route is gone, or the node is another.
+            if matches!(self.real.way_in(&api).await?, WayIn::Open(_)) {
+                self.real.close().await?;
+                self.clean_route().await;
             }
             let profile = self.profile().unwrap_or_default();
             let command =

@@ -29,7 +29,9 @@ pub use claim::{ServingImage, claim_of};
 pub use context::models_need_claims;
 pub use keeper::Keeper;
 pub use kubeconfig::ContextError;
-pub use provider::{ClusterChoice, ClusterError, ClusterPlan, Gate, MeshStanding, Provider, RouteVersion, Standing};
+pub use provider::{
+    ClusterChoice, ClusterError, ClusterPlan, Entrance, Gate, MeshStanding, Provider, RouteVersion, Standing,
+};
 pub use real::{LabTraits, MeshError, RealChoice, real};
 pub use removal::Removal;
 pub use settings::{IngressMode, Settings};

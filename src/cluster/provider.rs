@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::api::{Api, ApiError};
+use super::api::{Api, ApiError, ObjectRef};
 use super::kubeconfig::ContextError;
 use super::minikube::MinikubeError;
 use super::real::MeshError;
@@ -56,6 +56,16 @@ pub enum Standing {
     },
     /// It does not run, or not as this program needs it; the text says why it must be started.
     Down(String),
+}
+
+/// Whether requests can enter a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Entrance {
+    /// They can, as far as anything of the cluster says.
+    Open,
+    /// They cannot; the text says why.
+    Shut(String),
 }
 
 /// How much of a mesh is there.
@@ -110,6 +120,8 @@ pub struct ClusterPlan {
     pub tunnel: bool,
     /// Whether versions that minikube calls too old are forced upon it.
     pub force: bool,
+    /// What runs already and is going to be used as it is, so that nothing has to be started.
+    pub stands: Option<String>,
 }
 
 /// Why a cluster did not do what it was asked for.
@@ -172,6 +184,9 @@ pub enum ClusterError {
     /// The profile is paused.
     #[error("profile `{0}` is paused")]
     ProfilePaused(String),
+    /// The node of the profile has no disk left.
+    #[error("profile `{0}` is out of disk")]
+    ProfileFull(String),
     /// Istio was not installed.
     #[error(transparent)]
     Mesh(Box<MeshError>),
@@ -192,6 +207,9 @@ pub enum ClusterError {
     /// The kubeconfig's user may not do what the lab needs.
     #[error("the kubeconfig's user lacks {} permissions", .0.len())]
     PermissionMissing(Vec<String>),
+    /// A namespace that was deleted is still there.
+    #[error("namespace {0} is still being deleted")]
+    NamespaceStuck(String),
     /// It is not known where models can be put.
     #[error("{0}")]
     NodeUnknown(String),
@@ -250,10 +268,15 @@ pub trait Provider: Send + Sync {
         progress: &'a Progress,
     ) -> BoxFuture<'a, Result<Vec<Value>, ClusterError>>;
 
-    /// Whether something gives the ingress service its external address.
-    fn probe_tunnel(&self) -> BoxFuture<'_, Result<bool, ClusterError>>;
+    /// Whether something gives the ingress service its external address, and requests to it get through.
+    fn probe_tunnel(&self) -> BoxFuture<'_, Result<Entrance, ClusterError>>;
 
-    /// Starts or stops it.
+    /// Whether that address is the work of the lab's own tunnel, which runs, so that both go together.
+    fn holds_address(&self) -> bool {
+        self.is_the_labs()
+    }
+
+    /// Starts or stops it. One that runs and through which nothing gets is started anew.
     fn set_tunnel(&self, running: bool) -> BoxFuture<'_, Result<(), ClusterError>>;
 
     /// The directory that pods mount models from, as the node sees it.
@@ -275,14 +298,19 @@ pub trait Provider: Send + Sync {
     /// Addresses, or ranges of them, that clients must not reach through a proxy.
     fn direct_addresses(&self) -> BoxFuture<'_, Result<Vec<String>, ClusterError>>;
 
-    /// What it is going to be started with, for the checks before.
-    fn plan(&self) -> ClusterPlan {
-        ClusterPlan::default()
+    /// What it is going to be started with, or what stands already, for the checks before.
+    fn plan(&self) -> BoxFuture<'_, ClusterPlan> {
+        Box::pin(std::future::ready(ClusterPlan::default()))
     }
 
     /// Whether the cluster is the lab's own in every part, so that its version is the lab's and nothing else lives there.
     fn is_the_labs(&self) -> bool {
         true
+    }
+
+    /// Whether the mesh is one that the lab installed, which [`Provider::remove_mesh`] takes away.
+    fn made_mesh(&self) -> bool {
+        self.is_the_labs()
     }
 
     /// Whether [`Provider::stop`] takes the cluster away with everything in it; else the lab's objects go one by one.
@@ -327,8 +355,8 @@ pub trait Provider: Send + Sync {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
-    /// Where a model lies for pods, in words, where that is not a folder of the node.
-    fn model_place(&self, _name: &str) -> Option<String> {
+    /// The object that a model lies in for pods, where that is not a folder of the node.
+    fn model_object(&self, _name: &str) -> Option<ObjectRef> {
         None
     }
 

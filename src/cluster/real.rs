@@ -13,7 +13,8 @@ use super::gate::consistent_probes;
 use super::ingress::{self, WayIn};
 use super::keeper::Keeper;
 use super::minikube::Minikube;
-use super::provider::{ClusterError, Gate, MeshStanding, Provider, Standing};
+use super::provider::{ClusterError, Entrance, Gate, MeshStanding, Provider, Standing};
+use super::removal::Removal;
 use super::settings::{IngressMode, Settings};
 use crate::download::{Downloader, Patience, Progress as Transfer};
 use crate::istio::{self, InstallError, Installer, Release, ReleaseError, SURVIVORS};
@@ -25,7 +26,7 @@ use crate::ui::{Environment, Progress};
 
 /// How long an Istio namespace may take to empty itself.
 const EMPTY_WITHIN: Duration = Duration::from_mins(2);
-/// How often it is looked for.
+/// How often kubectl's word is looked for that it forwards.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Where Istio lives.
 pub(super) const ISTIO: &str = "istio-system";
@@ -119,10 +120,23 @@ impl Real {
         self.keeper().stop().await.map_err(|error| ClusterError::NotKept(error.to_string()))
     }
 
-    /// Whether requests can enter.
-    pub(super) async fn is_open(&self) -> Result<bool, ClusterError> {
+    /// Whether requests can enter: the way is there, and the gateway answers through it.
+    pub(super) async fn entrance(&self) -> Result<Entrance, ClusterError> {
         let api = Api::connect(&self.kubeconfig).await?;
-        Ok(matches!(self.way_in(&api).await?, WayIn::Open(_)))
+        let ingress = match self.way_in(&api).await? {
+            WayIn::Open(ingress) => ingress,
+            WayIn::Pending => return Ok(Entrance::Shut("the ingress gateway has no external address".to_owned())),
+            WayIn::Missing(why) => return Ok(Entrance::Shut(why)),
+        };
+        let mode = self.settings().ingress;
+        // kubectl ends a port-forward on whose other side nothing listens yet, so it is not tried: kubectl's own
+        // word that it listens has to do.
+        if mode == IngressMode::PortForward {
+            return Ok(Entrance::Open);
+        }
+        let (namespace, name, _) = &self.lab.ingress;
+        let service = ingress::service(&api, namespace, name).await?.unwrap_or_default();
+        Ok(ingress::entrance(&service, &ingress, mode).await)
     }
 
     /// Whether the API server answers; `label` names the cluster.
@@ -276,15 +290,15 @@ impl Real {
             }
         }
         let namespace = ObjectRef::new("v1", "Namespace", None, ISTIO);
-        if api.delete(&namespace, None).await? {
-            let started = std::time::Instant::now();
-            while api.get(&namespace).await?.is_some() {
-                if started.elapsed() > EMPTY_WITHIN {
-                    return Err(ClusterError::NotRunning(format!("namespace {ISTIO} is still being deleted")));
-                }
-                progress.awaiting("waiting for Istio's namespace to go", None);
-                tokio::time::sleep(LOOK_EVERY).await;
+        progress.awaiting("waiting for Istio's namespace to go", None);
+        let gone = match api.remove(&namespace, None, EMPTY_WITHIN).await? {
+            Removal::Gone => true,
+            Removal::Absent | Removal::AnotherOne => false,
+            Removal::Lingers => {
+                return Err(ClusterError::NamespaceStuck(ISTIO.to_owned()));
             }
+        };
+        if gone {
             removed.push(namespace.label());
         }
         self.keep(|settings| settings.made_mesh = false)?;

@@ -75,6 +75,8 @@ pub struct Settings {
     pub pull_secret: Option<String>,
     /// Replicas by model.
     pub replicas: BTreeMap<String, u32>,
+    /// Resources by model, each by its path below `resources`, such as `requests.cpu`.
+    pub resources: BTreeMap<String, BTreeMap<String, String>>,
     /// Where the models lie on the node, where that is not where they lie here.
     pub models_on_node: Option<PathBuf>,
     /// Whether the models lie in PersistentVolumeClaims, because no disk of a node can be reached.
@@ -104,6 +106,18 @@ impl Settings {
         }
     }
 
+    /// What was asked for, without what was found or made since: for a lab whose cluster has gone.
+    #[must_use]
+    pub fn as_asked(&self) -> Self {
+        Self { profile: None, made_profile: None, made_mesh: false, mesh_differs: None, ..self.clone() }
+    }
+
+    /// Whether a cluster has left anything in the home but these settings.
+    pub fn has_company(home: &Home) -> bool {
+        let entries = std::fs::read_dir(home.cluster()).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).any(|path| path != file(home))
+    }
+
     /// Keeps them.
     pub fn save(&self, home: &Home) -> io::Result<()> {
         let path = file(home);
@@ -130,6 +144,11 @@ mod tests {
         settings.save(&home).unwrap();
         let loaded = Settings::load(&home).unwrap();
         assert_eq!((loaded.ingress, loaded.made_mesh, loaded.version), (IngressMode::NodePort, true, VERSION));
+        assert!(!Settings::has_company(&home));
+        std::fs::write(home.cluster().join("tunnel.log"), "").unwrap();
+        assert!(Settings::has_company(&home));
+        let asked = loaded.as_asked();
+        assert_eq!((asked.ingress, asked.made_mesh), (IngressMode::NodePort, false));
         std::fs::write(file(&home), r#"{"version":1,"anything":1}"#).unwrap();
         assert!(Settings::load(&home).is_err());
     }

@@ -161,6 +161,8 @@ reasons! {
         ["minikube config view" => "shows its configuration"];
     MinikubeResources "MINIKUBE_RESOURCES" Cluster "the machine has fewer processors, less memory or less disk than minikube wants"
         ["canary-lab up --cluster embedded" => "needs much less"];
+    MinikubeDiskFull "MINIKUBE_DISK_FULL" Cluster "the node's disk is more than 99 % full, so Kubernetes takes no new pods there and evicts old ones"
+        ["df -h" => "shows how full the disks of this machine are", "canary-lab up --cluster embedded" => "needs much less"];
     MinikubeHost "MINIKUBE_HOST" Cluster "minikube meets a problem of this machine: permissions, files or its own folder"
         ["minikube logs" => "shows more"];
     MinikubeNetwork "MINIKUBE_NETWORK" Cluster "minikube cannot download what it needs"

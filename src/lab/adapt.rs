@@ -23,6 +23,9 @@ pub struct Adaptation {
     pub pull_secret: Option<String>,
     /// Replicas by model.
     pub replicas: BTreeMap<String, u32>,
+    /// What a model server's container asks for and may use, by model and by path below `resources`, such as
+    /// `requests.cpu`.
+    pub resources: BTreeMap<String, BTreeMap<String, String>>,
     /// Whether models lie in PersistentVolumeClaims instead of a folder of the node.
     pub claims: bool,
 }
@@ -107,7 +110,7 @@ fn change(object: &mut Value, adaptation: &Adaptation) {
 fn change_deployment(object: &mut Value, adaptation: &Adaptation) {
     // The model is what the pods' version label says.
     let version = object.pointer("/spec/template/metadata/labels/version").and_then(Value::as_str).map(str::to_owned);
-    if let Some(replicas) = version.and_then(|version| adaptation.replicas.get(&version)) {
+    if let Some(replicas) = version.as_ref().and_then(|version| adaptation.replicas.get(version)) {
         object["spec"]["replicas"] = json!(replicas);
     }
     let Some(pod) = object.pointer_mut("/spec/template/spec") else { return };
@@ -116,6 +119,14 @@ fn change_deployment(object: &mut Value, adaptation: &Adaptation) {
     {
         for container in containers {
             container["image"] = json!(image);
+        }
+    }
+    let resources = version.and_then(|version| adaptation.resources.get(&version));
+    let server = pod.get_mut("containers").and_then(Value::as_array_mut).and_then(|containers| containers.first_mut());
+    if let (Some(resources), Some(server)) = (resources, server) {
+        for (path, quantity) in resources {
+            let (kind, resource) = path.split_once('.').unwrap_or((path, ""));
+            server["resources"][kind][resource] = json!(quantity);
         }
     }
     if adaptation.claims {
@@ -155,6 +166,7 @@ mod tests {
             image: Some("registry:5000/serving:2.5.1".into()),
             pull_secret: Some("login".into()),
             replicas: [("resnet50".into(), 5)].into(),
+            resources: [("resnet50".into(), [("requests.cpu".into(), "500m".into())].into())].into(),
             claims: false,
         };
         lab.adapt(&adaptation).unwrap();
@@ -168,6 +180,10 @@ mod tests {
         assert_eq!(object("deployment-resnet101.yaml")["spec"]["replicas"], 1);
         let pod = &deployment["spec"]["template"]["spec"];
         assert_eq!(pod["containers"][0]["image"], "registry:5000/serving:2.5.1");
+        assert_eq!(pod["containers"][0]["resources"], json!({"requests": {"cpu": "500m"}}));
+        assert!(
+            object("deployment-resnet101.yaml")["spec"]["template"]["spec"]["containers"][0].get("resources").is_none()
+        );
         assert_eq!(pod["imagePullSecrets"][0]["name"], "login");
         assert_eq!(pod["volumes"][0]["hostPath"]["path"], "/m/resnet50", "the variable is still one");
         assert!(

@@ -138,7 +138,7 @@ impl Bundle<'_> {
         let target = Target::of_provider(self.provider.name());
         let mut subject = Subject::new(self.home.root(), self.environment, target);
         subject.own_pids.clone_from(&own);
-        subject.expect(&self.provider.plan());
+        subject.expect(&self.provider.plan().await);
         let checks = preflight(&subject).await;
         contents.json("checks.json", &json!({"checks": checks, "processes": own}));
         let asked = TOOLS.map(|(tool, arguments)| version_of(tool, arguments));

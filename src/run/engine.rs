@@ -12,7 +12,7 @@ use super::event::{Event, StepOutcome};
 use super::interrupt::Interrupt;
 use super::journal::Journal;
 use super::plan::Plan;
-use crate::cluster::Provider;
+use crate::cluster::{ObjectRef, Provider};
 use crate::doctor::{Failure, Reason};
 use crate::lab::{Lab, StageSpec, StepSpec};
 use crate::objects::{Gvk, meta};
@@ -386,7 +386,7 @@ impl Engine<'_> {
                     continue;
                 }
                 Probe::Needed(failure) => {
-                    self.intend(step, &failure)?;
+                    self.intend(steps::about_to_make(step, &failure, &world).await?)?;
                     self.changing(&stage.id, index, kind, failure.headline)?;
                     let change = drive(steps::apply(step, &world), screen, &mut notes, interrupt).await??;
                     self.remember_files(change.kept_files)?;
@@ -442,7 +442,7 @@ impl Engine<'_> {
                 if mode == Mode::Verify {
                     return Err(needed);
                 }
-                self.intend(step, &needed)?;
+                self.intend(steps::about_to_make(step, &needed, &world).await?)?;
                 self.changing(&stage.id, index, steps::kind(step), needed.headline)?;
                 let change = drive(steps::apply(step, &world), screen, notes, interrupt).await??;
                 self.remember(stage, change.created, Creator::Lab)?;
@@ -504,7 +504,13 @@ impl Engine<'_> {
             StepSpec::WorkFolder | StepSpec::Model(_) => self.remember_written(&seen.facts)?,
             _ => {}
         }
-        self.remember(stage, seen.objects, Creator::Learner)?;
+        let mut objects = seen.objects;
+        if let StepSpec::Model(_) = step {
+            // What a model lies in is the lab's only if the lab made it; another's is used, and nobody adopts it.
+            let intended = &self.state.intended;
+            objects.retain(|object| ObjectRef::of(object).is_some_and(|found| intended.contains(&found.label())));
+        }
+        self.remember(stage, objects, Creator::Learner)?;
         work.evidence.push(json!({"step": index, "kind": kind, "outcome": outcome, "seen": seen.facts}));
         match seen.text {
             Some(text) if matches!(step, StepSpec::Apply(_)) => work.applied.push(text),
@@ -540,18 +546,7 @@ impl Engine<'_> {
 
     /// Notes the objects that are about to be made, so that they are known as the lab's even if the run ends before they
     /// are in the inventory.
-    fn intend(&mut self, step: &StepSpec, missing: &Failure) -> Result<(), Failure> {
-        let labels = match step {
-            StepSpec::Apply(apply) if missing.reason == Reason::ObjectMissing => {
-                self.lab.manifests.get(&apply.manifest).map(|manifest| manifest.key.label()).into_iter().collect()
-            }
-            StepSpec::Namespace(spec) if missing.reason == Reason::ObjectMissing => {
-                vec![format!("Namespace {}", spec.name)]
-            }
-            // What is missing of the mesh is named one by one.
-            StepSpec::Mesh(_) if missing.reason == Reason::MeshNotReady => missing.observed.clone(),
-            _ => Vec::new(),
-        };
+    fn intend(&mut self, labels: Vec<String>) -> Result<(), Failure> {
         let before = self.state.intended.len();
         for label in labels {
             if !self.state.intended.contains(&label) {

@@ -145,6 +145,13 @@ impl From<ClusterError> for Failure {
             }
             ClusterError::ProfilePaused(name) => Self::new(Reason::MinikubeProfilePaused, text)
                 .then(format!("minikube unpause -p {name}"), "lets it go on"),
+            ClusterError::ProfileFull(name) => Self::new(Reason::MinikubeDiskFull, text)
+                .observed("minikube calls it InsufficientStorage")
+                .then(format!("minikube ssh -p {name} -- df -h /var"), "shows how full its disk is")
+                .then(
+                    format!("minikube ssh -p {name} -- docker system prune"),
+                    "removes images and containers there that nobody uses",
+                ),
             ClusterError::Mesh(error) => of_mesh(*error),
             ClusterError::IngressUnfit(_) => {
                 Self::new(Reason::IngressUnfit, "this way into the cluster does not exist").observed(text)
@@ -166,6 +173,8 @@ impl From<ClusterError> for Failure {
                 failure.observed = missing;
                 failure
             }
+            ClusterError::NamespaceStuck(name) => Self::new(Reason::NamespaceStuck, text)
+                .then(format!("kubectl get namespace {name} -o yaml"), "says in its status what it waits for"),
             ClusterError::NodeUnknown(_) => {
                 Self::new(Reason::ModelNotPlaced, "the models' place on the node is not known")
                     .observed(text)

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::cluster::ObjectRef;
 use crate::lab::{Lab, StepSpec};
 use crate::objects::meta;
-use crate::state::Item;
+use crate::state::{Item, State};
 
 /// Namespaces that the cluster itself furnishes.
 const OF_THE_CLUSTER: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
@@ -17,10 +17,11 @@ const DERIVED: [&str; 6] = ["Event", "Endpoints", "EndpointSlice", "Lease", "Rep
 const FURNITURE: [(&str, &str); 3] =
     [("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt"), ("ConfigMap", "istio-ca-root-cert")];
 
-/// Labels of everything that the lab makes or has made.
-pub(super) fn of_the_lab(lab: &Lab, inventory: &[Item]) -> BTreeSet<String> {
+/// Labels of everything that the lab makes, has made or was about to make.
+pub(super) fn of_the_lab(lab: &Lab, state: &State) -> BTreeSet<String> {
     let steps = lab.spec.stages.iter().flat_map(|stage| &stage.steps);
-    let mut known: BTreeSet<String> = inventory.iter().map(Item::label).collect();
+    let mut known: BTreeSet<String> =
+        state.inventory.iter().map(Item::label).chain(state.intended.iter().cloned()).collect();
     known.extend(steps.filter_map(|step| match step {
         StepSpec::Apply(apply) => lab.manifests.get(&apply.manifest).map(|manifest| manifest.key.label()),
         StepSpec::Namespace(spec) => Some(format!("Namespace {}", spec.name)),
@@ -70,7 +71,7 @@ mod tests {
 
     #[test]
     fn what_a_person_made_is_told_from_what_stands_there_anyway() {
-        let lab = of_the_lab(&Lab::load(&Source::Builtin).unwrap(), &[]);
+        let lab = of_the_lab(&Lab::load(&Source::Builtin).unwrap(), &State::new("lab"));
         let mut owned = object("Pod", Some("tf-serving"), "image-classifier-x");
         owned["metadata"]["ownerReferences"] = json!([{"kind": "ReplicaSet"}]);
         let objects = [

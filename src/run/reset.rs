@@ -10,7 +10,7 @@ use super::event::Event;
 use super::foreign;
 use super::interrupt::Interrupt;
 use super::undo::{StageUndo, undo_plan};
-use crate::cluster::{ObjectRef, Standing};
+use crate::cluster::{ObjectRef, Settings, Standing};
 use crate::doctor::{Failure, Reason};
 use crate::lab::{Lab, StepSpec};
 use crate::state::Creator;
@@ -117,7 +117,7 @@ impl Engine<'_> {
             return Ok(false);
         }
         let runs = matches!(self.provider.probe().await?, Standing::Runs { .. });
-        Ok(runs || self.state.cluster.is_some() || self.home.cluster().exists())
+        Ok(runs || self.state.cluster.is_some() || Settings::has_company(self.home))
     }
 
     async fn undo_stage(
@@ -175,7 +175,7 @@ impl Engine<'_> {
     async fn refuse_to_take_what_is_not_ours(&self, plan: &[StageUndo<'_>], memory: &Memory) -> Result<(), Failure> {
         let world = self.world(0, false, memory, Progress::channel().0);
         let api = world.api().await?;
-        let known = foreign::of_the_lab(self.lab, &self.state.inventory);
+        let known = foreign::of_the_lab(self.lab, self.state);
         let mut found = Vec::new();
         for undo in plan.iter().flat_map(|stage| &stage.undos) {
             let Undo::Namespace { name } = undo else { continue };

@@ -7,14 +7,16 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::engine::{drive, screen_gone};
 use super::foreign;
+use super::interrupt::Interrupt;
 use crate::cluster::{Api, Comparison, ObjectRef, Provider, Removal, Standing};
 use crate::doctor::{Failure, Reason};
 use crate::lab::{Lab, Manifest, StepSpec};
 use crate::objects::meta;
 use crate::state::{Creator, Home, HomeError, Item, State, StateFile, entries, write_atomically};
 use crate::steps::{GONE_WITHIN, unchanged_work_files};
-use crate::ui::{Progress, plural};
+use crate::ui::{Progress, Screen, plural};
 
 /// How long a look for other people's objects may take before the cluster goes.
 const LOOK_WITHIN: Duration = Duration::from_secs(10);
@@ -60,7 +62,8 @@ impl Teardown<'_> {
     pub async fn plan(&self) -> Result<Report, Failure> {
         let mut report = Report::default();
         let runs = matches!(self.provider.probe().await?, Standing::Runs { .. });
-        if self.keep_cluster {
+        let goes = self.provider.stop_removes_everything();
+        if self.keep_cluster || runs && !goes {
             let api = Api::connect(self.provider.kubeconfig()).await?;
             for item in self.own_items() {
                 match self.why_it_stays(&api, &item).await? {
@@ -69,17 +72,21 @@ impl Teardown<'_> {
                 }
             }
             for item in self.unremembered(&api).await? {
-                if self.force {
+                if self.force || item.creator == Creator::Lab {
                     report.removed.push(item.label());
                 } else {
                     report.kept.push(format!("{} ({UNREMEMBERED})", item.label()));
                 }
             }
+        }
+        if self.keep_cluster {
             return Ok(report);
         }
-        if runs {
-            let count = plural(self.state.inventory.len() as u64, "object");
-            report.removed.push(format!("the {} cluster with {count} of the lab", self.provider.name()));
+        if self.provider.made_mesh() && !goes {
+            report.removed.push("the Istio that the lab installed".to_owned());
+        }
+        if runs && goes {
+            report.removed.push(self.cluster_in_words());
             for (label, why) in self.objects_of_others().await {
                 let what = if self.force { "goes with the cluster" } else { "goes with the cluster; a copy is kept" };
                 report.removed.push(format!("{label} ({why}; {what})"));
@@ -95,29 +102,43 @@ impl Teardown<'_> {
         Ok(report)
     }
 
-    /// Removes what is ours. Begun and cut off anywhere, it can be begun again.
-    pub async fn carry_out(&mut self) -> Result<Report, Failure> {
+    /// Removes what is ours, telling what it waits for. Begun and cut off anywhere, it can be begun again.
+    pub async fn carry_out(&mut self, screen: &mut Screen<'_>, interrupt: &mut Interrupt) -> Result<Report, Failure> {
+        let (progress, mut notes) = Progress::channel();
+        screen.begin("taking the lab down", None).map_err(screen_gone)?;
+        let done = drive(self.remove(&progress), screen, &mut notes, interrupt).await;
+        screen.clear().map_err(screen_gone)?;
+        done?
+    }
+
+    async fn remove(&mut self, progress: &Progress) -> Result<Report, Failure> {
         let mut report = Report::default();
         if self.keep_cluster {
-            self.remove_objects(&mut report).await?;
+            self.remove_objects(&mut report, progress).await?;
             return Ok(report);
         }
+        // A cluster of its own has told of its end by its processes; minikube's has none here.
+        let goes = self.provider.stop_removes_everything() && !self.provider.is_the_labs();
         if !self.provider.stop_removes_everything() {
             // The cluster stays: what is the lab's goes object by object, and the mesh if the lab installed it.
             if matches!(self.provider.probe().await?, Standing::Runs { .. }) {
                 let api = Api::connect(self.provider.kubeconfig()).await?;
                 report.removed.extend(self.provider.sweep(&api).await?);
-                self.remove_objects(&mut report).await?;
-                report.removed.extend(self.provider.remove_mesh(&api, &Progress::silent()).await?);
+                self.remove_objects(&mut report, progress).await?;
+                report.removed.extend(self.provider.remove_mesh(&api, progress).await?);
             }
         } else if !self.force {
             self.keep_copies().await?;
         }
         let running = self.provider.processes().await?.len();
+        progress.awaiting(format!("stopping what runs of the {} cluster", self.provider.name()), None);
         report.leftovers.extend(self.provider.stop().await?);
         if running > 0 {
             let what = if running == 1 { "process" } else { "processes" };
             report.removed.push(format!("{running} {what} of the {} cluster", self.provider.name()));
+        }
+        if goes {
+            report.removed.push(self.cluster_in_words());
         }
         for path in self.ours() {
             match self.home.discard(&path) {
@@ -131,6 +152,11 @@ impl Teardown<'_> {
         let _ = std::fs::remove_dir(self.home.work());
         let _ = std::fs::remove_dir(self.home.root());
         Ok(report)
+    }
+
+    fn cluster_in_words(&self) -> String {
+        let count = plural(self.state.inventory.len() as u64, "object");
+        format!("the {} cluster with {count} of the lab", self.provider.name())
     }
 
     /// Looks once more for what should be gone: processes of the lab, whoever started them, and files.
@@ -206,7 +232,8 @@ impl Teardown<'_> {
     }
 
     /// Objects that a stage of the lab would make and that are there without the inventory's knowledge, because the records
-    /// were lost or somebody made them ahead of the lab; the last stage's first.
+    /// were lost or somebody made them ahead of the lab, or because a run of the lab's own was cut off as it made them; the
+    /// last stage's first.
     async fn unremembered(&self, api: &Api) -> Result<Vec<Item>, Failure> {
         let models = self.provider.models_on_node().display().to_string();
         let mut found: Vec<Item> = Vec::new();
@@ -218,18 +245,21 @@ impl Teardown<'_> {
                         None => None,
                     },
                     StepSpec::Namespace(spec) => Some(ObjectRef::new("v1", "Namespace", None, &spec.name)),
+                    StepSpec::Model(spec) => self.provider.model_object(&spec.name),
                     _ => None,
                 };
                 let Some(reference) = reference else { continue };
                 // A kind that the cluster does not serve has no objects.
                 let Ok(Some(live)) = api.get(&reference).await else { continue };
+                // A run that was cut off between making an object and remembering it has said before that it would.
+                let intended = self.state.intended.contains(&reference.label());
                 let item = Item {
                     api_version: reference.gvk.api_version(),
                     kind: reference.gvk.kind.clone(),
                     namespace: reference.namespace.clone(),
                     name: reference.name.clone(),
                     uid: meta::uid(&live).to_owned(),
-                    creator: Creator::Before,
+                    creator: if intended { Creator::Lab } else { Creator::Before },
                     stage: stage.id.clone(),
                     generation: None,
                 };
@@ -256,7 +286,7 @@ impl Teardown<'_> {
         if item.kind == "Namespace" {
             let kinds = api.kinds().await?;
             let objects = api.everything(&kinds, Some(&item.name)).await?;
-            let known = foreign::of_the_lab(self.lab, &self.state.inventory);
+            let known = foreign::of_the_lab(self.lab, self.state);
             let others = foreign::of_others(&objects, &known, &self.lab.spec.ingress.namespace);
             let labels: Vec<String> =
                 others.into_iter().filter_map(ObjectRef::of).map(|reference| reference.label()).collect();
@@ -305,35 +335,52 @@ impl Teardown<'_> {
     }
 
     /// Removes the lab's objects, last made first, each only if it still is the one that the lab knows.
-    async fn remove_objects(&mut self, report: &mut Report) -> Result<(), Failure> {
+    async fn remove_objects(&mut self, report: &mut Report, progress: &Progress) -> Result<(), Failure> {
         let api = Api::connect(self.provider.kubeconfig()).await?;
-        let unremembered = self.unremembered(&api).await?;
+        let (own, unremembered): (Vec<Item>, Vec<Item>) =
+            self.unremembered(&api).await?.into_iter().partition(|item| item.creator == Creator::Lab);
+        own.into_iter().for_each(|item| self.state.remember(item));
         let (forced, left) = if self.force { (unremembered, Vec::new()) } else { (Vec::new(), unremembered) };
         report.kept.extend(left.iter().map(|item| format!("{} ({UNREMEMBERED})", item.label())));
-        // Namespaces go last, after what is known to be in them.
         let mut items = self.own_items();
         items.extend(forced);
-        items.sort_by_key(|item| item.kind == "Namespace");
-        for item in items {
-            let label = item.label();
-            if let Some(why) = self.why_it_stays(&api, &item).await? {
-                report.kept.push(format!("{label} ({why})"));
-                continue;
-            }
-            let uid = (!self.force).then_some(item.uid.as_str());
-            match api.remove(&reference_of(&item), uid, GONE_WITHIN).await {
-                Ok(Removal::Gone | Removal::Absent) => report.removed.push(label),
-                Ok(Removal::AnotherOne) => report.kept.push(format!("{label} (somebody has made it anew since)")),
-                Ok(Removal::Lingers) => {
-                    report.leftovers.push(format!("{label} is still being deleted"));
-                    continue;
-                }
-                Err(error) => {
-                    report.leftovers.push(format!("{label}: {error}"));
-                    continue;
+        // Namespaces go last, after what is known to be in them.
+        let (namespaces, inside): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.kind == "Namespace");
+        for batch in [inside, namespaces] {
+            let mut going = Vec::new();
+            for item in batch {
+                match self.why_it_stays(&api, &item).await? {
+                    Some(why) => report.kept.push(format!("{} ({why})", item.label())),
+                    None => going.push(item),
                 }
             }
-            self.state.inventory.retain(|known| !known.same_place(&item));
+            if let Some(first) = going.first() {
+                let count = plural(going.len() as u64, "object");
+                progress.awaiting(format!("waiting for {count} to go"), Some(format!("{}, …", first.label())));
+            }
+            // All at once: pods that use up their time to end do so side by side.
+            let removals = going.iter().map(|item| {
+                let (api, reference) = (&api, reference_of(item));
+                let uid = (!self.force).then_some(item.uid.as_str());
+                async move { api.remove(&reference, uid, GONE_WITHIN).await }
+            });
+            let outcomes = futures::future::join_all(removals).await;
+            for (item, outcome) in going.into_iter().zip(outcomes) {
+                let label = item.label();
+                match outcome {
+                    Ok(Removal::Gone | Removal::Absent) => report.removed.push(label),
+                    Ok(Removal::AnotherOne) => report.kept.push(format!("{label} (somebody has made it anew since)")),
+                    Ok(Removal::Lingers) => {
+                        report.leftovers.push(format!("{label} is still being deleted"));
+                        continue;
+                    }
+                    Err(error) => {
+                        report.leftovers.push(format!("{label}: {error}"));
+                        continue;
+                    }
+                }
+                self.state.inventory.retain(|known| !known.same_place(&item));
+            }
             StateFile::of(self.home).save(self.state)?;
         }
         let later: Vec<&str> = self.lab.stage_ids().split_off(self.lab.first_with_objects());
@@ -354,7 +401,7 @@ impl Teardown<'_> {
         let api = Api::connect(self.provider.kubeconfig()).await?;
         let kinds = api.kinds().await?;
         let objects = api.everything(&kinds, None).await?;
-        let known = foreign::of_the_lab(self.lab, &self.state.inventory);
+        let known = foreign::of_the_lab(self.lab, self.state);
         let others = foreign::of_others(&objects, &known, &self.lab.spec.ingress.namespace);
         let mut found: Vec<(Value, &'static str)> =
             others.into_iter().map(|object| (object.clone(), "not the lab's")).collect();

@@ -127,6 +127,22 @@ pub async fn apply(step: &StepSpec, world: &World<'_>) -> Result<Change, Failure
     }
 }
 
+/// The objects that [`apply`] is going to make, by label: those whose absence the probe's failure tells of.
+pub async fn about_to_make(step: &StepSpec, missing: &Failure, world: &World<'_>) -> Result<Vec<String>, Failure> {
+    Ok(match step {
+        StepSpec::Apply(apply) if missing.reason == Reason::ObjectMissing => {
+            world.lab.manifests.get(&apply.manifest).map(|manifest| manifest.key.label()).into_iter().collect()
+        }
+        StepSpec::Namespace(spec) if missing.reason == Reason::ObjectMissing => {
+            vec![format!("Namespace {}", spec.name)]
+        }
+        // What is missing of the mesh is named one by one.
+        StepSpec::Mesh(_) if missing.reason == Reason::MeshNotReady => missing.observed.clone(),
+        StepSpec::Model(spec) => place::about_to_make(spec, world).await?,
+        _ => Vec::new(),
+    })
+}
+
 /// Gives the verdict of a step that only judges; the others are judged by their probe.
 pub async fn judge(step: &StepSpec, world: &World<'_>) -> Result<Seen, Failure> {
     match step {

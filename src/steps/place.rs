@@ -16,6 +16,9 @@ pub(super) async fn probe(spec: &ModelStep, world: &World<'_>) -> Result<Probe, 
     let differences = world.provider.probe_model(&api, &spec.name, &folder).await?;
     if differences.is_empty() {
         seen.text = placed(seen.text, spec, world);
+        if let Some(reference) = world.provider.model_object(&spec.name) {
+            seen.objects.extend(api.get(&reference).await?);
+        }
         return Ok(Probe::Satisfied(seen));
     }
     let mut failure = Failure::new(Reason::ModelNotOnNode, format!("model {} is not on the node", spec.name));
@@ -42,10 +45,17 @@ pub(super) async fn apply(spec: &ModelStep, world: &World<'_>) -> Result<Change,
     Ok(change)
 }
 
+/// What the model will lie in, by label, where that has to be made first.
+pub(super) async fn about_to_make(spec: &ModelStep, world: &World<'_>) -> Result<Vec<String>, Failure> {
+    let Some(reference) = world.provider.model_object(&spec.name) else { return Ok(Vec::new()) };
+    let there = world.api().await?.get(&reference).await?.is_some();
+    Ok(if there { Vec::new() } else { vec![reference.label()] })
+}
+
 /// A model's line, with the place where it lies for pods.
 fn placed(text: Option<String>, spec: &ModelStep, world: &World<'_>) -> Option<String> {
-    let place = world.provider.model_place(&spec.name);
-    let place = place.map(|place| format!("{} lies in {place}", spec.name));
+    let place = world.provider.model_object(&spec.name);
+    let place = place.map(|place| format!("{} lies in {}", spec.name, place.label()));
     let lines: Vec<String> = text.into_iter().chain(place).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }

@@ -12,7 +12,7 @@ pub(super) async fn judge(world: &World<'_>) -> Result<Seen, Failure> {
     let mut subject = Subject::new(world.home.root(), world.environment, target);
     subject.own_pids = world.provider.processes().await?;
     subject.provider = Some(world.provider);
-    subject.expect(&world.provider.plan());
+    subject.expect(&world.provider.plan().await);
     let checks = preflight(&subject).await;
     let mut warnings = Vec::new();
     for check in &checks {

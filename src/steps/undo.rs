@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::World;
 use super::work_folder::unchanged;
-use crate::cluster::{Api, Applied, ObjectRef, Removal, Watched};
+use crate::cluster::{Api, Applied, Entrance, ObjectRef, Removal, Settings, Watched};
 use crate::doctor::{Failure, Reason};
 use crate::lab::Lab;
 use crate::objects::{Gvk, meta};
@@ -138,8 +138,14 @@ async fn lingers(api: &Api, reference: &ObjectRef) -> Failure {
 }
 
 async fn stop_tunnel(world: &World<'_>) -> Result<Undone, Failure> {
-    let running = world.provider.probe_tunnel().await?;
+    let running = world.provider.probe_tunnel().await? == Entrance::Open;
+    let address_goes = world.provider.holds_address();
     world.provider.set_tunnel(false).await?;
+    let lines = if running { vec!["the tunnel is stopped".to_owned()] } else { Vec::new() };
+    // An address that a load balancer gave, or somebody else's tunnel, stays with the service.
+    if !address_goes {
+        return Ok(Undone { lines, ..Undone::default() });
+    }
     world.progress.awaiting("waiting for EXTERNAL-IP to be <pending> again", None);
     let api = world.api().await?;
     let spec = &world.lab.spec.ingress;
@@ -147,7 +153,6 @@ async fn stop_tunnel(world: &World<'_>) -> Result<Undone, Failure> {
         return Err(Failure::new(Reason::Leftovers, "the ingress service keeps its address")
             .observed(format!("Service {}/{}", spec.namespace, spec.service)));
     }
-    let lines = if running { vec!["the tunnel is stopped".to_owned()] } else { Vec::new() };
     Ok(Undone { lines, ..Undone::default() })
 }
 
@@ -184,7 +189,9 @@ fn remove_work_files(world: &World<'_>, state: &State) -> Result<Undone, Failure
 }
 
 async fn remove_cluster(world: &World<'_>) -> Result<Undone, Failure> {
-    let there = world.home.cluster().exists() || !world.provider.processes().await?.is_empty();
+    let there = Settings::has_company(world.home)
+        || world.home.kubeconfig().exists()
+        || !world.provider.processes().await?.is_empty();
     let left = world.provider.stop().await?;
     world.forget_api().await;
     if !left.is_empty() {
@@ -192,8 +199,14 @@ async fn remove_cluster(world: &World<'_>) -> Result<Undone, Failure> {
         failure.observed = left;
         return Err(failure);
     }
+    // Which cluster was asked for, and how, is what the next start goes by.
+    let not_kept = |source| Failure::from(HomeError::NotWritable { path: world.home.cluster(), source });
+    let asked = Settings::load(world.home).map_err(not_kept)?.as_asked();
     for path in [world.home.cluster(), world.home.kubeconfig()] {
         world.home.discard(&path).map_err(|source| Failure::from(HomeError::NotWritable { path, source }))?;
+    }
+    if asked != Settings::default() {
+        asked.save(world.home).map_err(not_kept)?;
     }
     let lines = if there { vec![format!("the {} cluster removed", world.provider.name())] } else { Vec::new() };
     Ok(Undone { lines, ..Undone::default() })

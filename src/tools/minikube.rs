@@ -45,6 +45,8 @@ pub enum Standing {
     Stopped,
     /// `Paused`.
     Paused,
+    /// `InsufficientStorage`: it runs on a disk that has less than one per cent free.
+    Full,
     /// Any other word, as it is.
     Other(String),
 }
@@ -55,6 +57,7 @@ impl Standing {
             "running" | "ok" => Self::Running,
             "stopped" => Self::Stopped,
             "paused" => Self::Paused,
+            "insufficientstorage" => Self::Full,
             _ => Self::Other(word.to_owned()),
         }
     }
@@ -66,6 +69,7 @@ impl std::fmt::Display for Standing {
             Self::Running => f.write_str("running"),
             Self::Stopped => f.write_str("stopped"),
             Self::Paused => f.write_str("paused"),
+            Self::Full => f.write_str("out of disk"),
             Self::Other(word) if word.is_empty() => f.write_str("in no state that minikube names"),
             Self::Other(word) => f.write_str(word),
         }

@@ -41,6 +41,19 @@ impl Pair {
         finish(self.command(args))
     }
 
+    /// Puts an object of the lab's inventory back to what a run says before it makes one.
+    fn forget_but_intend(&self, kind: &str, name: &str) {
+        let file = self.lab.home().join("state.json");
+        let mut envelope: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        let state = &mut envelope["state"];
+        let inventory = state["inventory"].as_array_mut().unwrap();
+        let index = inventory.iter().position(|item| item["kind"] == kind && item["name"] == name).unwrap();
+        let item = inventory.remove(index);
+        let label = format!("{kind} {}/{name}", item["namespace"].as_str().unwrap());
+        state["intended"] = serde_json::json!([label]);
+        fs::write(&file, serde_json::to_vec(&envelope).unwrap()).unwrap();
+    }
+
     /// Names of a kind in a namespace of the foreign cluster, asked of its API.
     fn names(&self, group: &str, kind: &str, namespace: Option<&str>) -> Vec<String> {
         let gvk = Gvk::new(group, "v1", kind);
@@ -55,8 +68,17 @@ impl Pair {
 fn a_lab_stands_on_a_foreign_cluster_and_leaves_it_as_it_was() {
     let pair = Pair::until("tunnel");
     let before = pair.names("", "Namespace", None);
-    let up =
-        pair.run(&["up", "--cluster", "context:canary-lab", "--namespace", "team-a", "--set", "resnet50.replicas=2"]);
+    let up = pair.run(&[
+        "up",
+        "--cluster",
+        "context:canary-lab",
+        "--namespace",
+        "team-a",
+        "--set",
+        "resnet50.replicas=2",
+        "--set",
+        "resnet101.resources.requests.cpu=50m",
+    ]);
     assert_eq!(up.code, 0, "{}\n{}", up.out, up.err);
     assert!(up.out.contains("13 stages proven"), "{}", up.out);
     assert!(up.out.contains("which was there before"), "the mesh is used as it is: {}", up.out);
@@ -125,6 +147,14 @@ fn models_go_into_claims_where_the_nodes_are_other_machines() {
     let again = pair.run(&["up"]);
     assert_eq!(again.code, 0, "{again:?}");
     assert_eq!(fs::read(&graph).unwrap(), own);
+
+    // A run that was killed between making a claim and remembering it: it is the lab's own all the same.
+    pair.forget_but_intend("PersistentVolumeClaim", "model-resnet50");
+    let again = pair.run(&["up"]);
+    assert_eq!(again.code, 0, "{again:?}");
+    pair.forget_but_intend("PersistentVolumeClaim", "model-resnet50");
+    let listed = pair.run(&["down", "--dry-run"]);
+    assert!(listed.out.contains("PersistentVolumeClaim tf-serving/model-resnet50"), "{listed:?}");
 
     // Back to before the models and on again; then away, with every volume.
     let reset = pair.run(&["reset", "--to", "tunnel"]);
@@ -208,7 +238,7 @@ fn requests_enter_by_a_node_port_or_a_port_forward_where_no_address_is_given_out
     // No address was ever given out, so a load balancer is waited for in vain, and says so.
     let none = run(&["up", "--cluster", "context:canary-lab", "--ingress", "load-balancer", "--until", "tunnel"]);
     assert_ne!(none.code, 0, "{none:?}");
-    assert!(none.err.contains("TUNNEL_NOT_RUNNING") && none.err.contains("no EXTERNAL-IP within"), "{none:?}");
+    assert!(none.err.contains("TUNNEL_NOT_RUNNING") && none.err.contains("has no external address after"), "{none:?}");
 }
 
 /// The fakes of `tests/fakes` in a folder of their own, which is first on PATH.
@@ -443,6 +473,33 @@ fn the_classic_is_explained_before_anything_is_downloaded() {
 }
 
 #[test]
+fn a_profile_that_runs_and_fits_needs_nothing_that_a_start_would() {
+    // This minikube starts no Kubernetes that fits, and driver none would want programs that are not there.
+    let fakes = Fakes::new("v1.37.0");
+    fakes.set("profile", "minikube Running none v1.24.3");
+    let kubeconfig = fs::read_to_string(fakes.folder.join("kubeconfig")).unwrap();
+    let theirs = fakes.pair.lab.directory().join(".kube/config");
+    fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+    fs::write(&theirs, kubeconfig.replace("- name: canary-lab # context", "- name: minikube")).unwrap();
+    let doctor = fakes.run(&["--output", "json", "doctor", "--cluster", "minikube"]);
+    let doctor: Value = serde_json::from_str(&doctor.out).unwrap();
+    let checks = doctor["checks"].as_array().unwrap();
+    for id in ["minikube-kubernetes", "driver-none"] {
+        let check = checks.iter().find(|check| check["id"] == id).unwrap();
+        assert!(
+            check["severity"] == "fine" && check.to_string().contains("runs Kubernetes v1.24.3 already"),
+            "{check}"
+        );
+    }
+    // Another version than the one that runs would have to be started.
+    let other = ["--output", "json", "doctor", "--cluster", "minikube", "--kubernetes-version", "v1.23.0"];
+    assert!(fakes.run(&other).out.contains("MINIKUBE_TOO_NEW"));
+    let auto = fakes.run(&["up", "--until", "cluster"]);
+    assert!(auto.code == 0 && auto.out.contains("cluster minikube"), "{auto:?}");
+    assert!(!fakes.calls().contains("minikube start"), "{}", fakes.calls());
+}
+
+#[test]
 fn models_are_copied_to_a_node_that_is_not_this_machine_and_compared_there() {
     let fakes = Fakes::new("v1.36.0");
     fakes.set("profile", "work Running docker v1.24.3");
@@ -499,12 +556,24 @@ fn a_paused_profile_and_a_start_that_hangs_are_told_apart() {
     fakes.set("start", "ok");
     let up = up(&[]);
     assert_eq!(up.code, 0, "{up:?}");
+    // Back to before the cluster: it is gone, and the way on leads to the same one with the same options.
+    let reset = fakes.run(&["reset", "--to", "preflight"]);
+    assert_eq!(reset.code, 0, "{reset:?}");
+    assert!(!fakes.folder.join("profile").exists());
+    let again = fakes.run(&["up", "--until", "cluster"]);
+    assert!(again.code == 0 && again.out.contains("cluster minikube"), "{again:?}");
+    assert_eq!(fakes.calls().matches("--driver=none").count(), 3, "{}", fakes.calls());
     // The lab's own profile, paused behind its back.
     fakes.set("profile", "minikube Paused none v1.24.3");
     let paused = fakes.run(&["verify"]);
     assert!(paused.code != 0 && paused.err.contains("paused"), "{paused:?}");
     let again = fakes.run(&["up", "--until", "cluster"]);
     assert!(again.code == 11 && again.err.contains("minikube unpause"), "{again:?}");
+    // minikube's word for a node whose disk is full; it says so in the list only.
+    fakes.set("profile", "minikube InsufficientStorage none v1.24.3");
+    let full = fakes.run(&["up", "--until", "cluster"]);
+    assert!(full.code == 11 && full.err.contains("MINIKUBE_DISK_FULL"), "{full:?}");
+    assert!(full.err.contains("out of disk") && full.err.contains("docker system prune"), "{full:?}");
 }
 
 #[test]

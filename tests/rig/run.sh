@@ -6,7 +6,7 @@
 # Root on a throwaway machine: this starts a Kubernetes cluster on the machine itself. RIG_HOME/bin holds minikube 1.26.1 (as
 # `minikube`) and 1.36.0 (as `minikube-1.36.0`), istioctl, kubectl, kubeadm and kubelet; RIG_HOME/dist Istio's release archive with its
 # .sha256. RIG_SCRIPTS holds prepare.sh, down.sh and deviation-envoyfilter.yaml, which make the machine ready, clean it, and suit
-# Istio to the Envoy that is there. SCENARIOS chooses (first newer resets present context); RESETS_LAB is the lab that `resets`
+# Istio to the Envoy that is there. SCENARIOS chooses (first newer resets walk present context); RESETS_LAB is the lab that `resets`
 # goes through (the tiny one unless it says otherwise); RIG_PICTURE a picture for the predictions.
 #
 # Prints a row a step: scenario, step, seconds, outcome; the steps' whole output is in OUT. Ends with 1 if a step failed.
@@ -15,7 +15,8 @@ program=$(realpath "${1:?usage: run.sh CANARY_LAB [OUT]}")
 out=${2:-$(mktemp -d)}
 scripts=$(realpath "${RIG_SCRIPTS:?set RIG_SCRIPTS to the folder of prepare.sh}")
 rig=${RIG_HOME:?set RIG_HOME to the prepared rig}
-labs=$(realpath "$(dirname "$0")/../../lab")
+here=$(realpath "$(dirname "$0")")
+labs=$here/../../lab
 archive=istio-1.12.7-linux-amd64.tar.gz
 deviations=(--set values.telemetry.enabled=false --set values.pilot.env.PILOT_ENABLE_METADATA_EXCHANGE=false)
 kubernetes=v1.20.2
@@ -148,6 +149,15 @@ first() {
     row "nothing left" nothing_left
 }
 
+walk() {
+    with_minikube minikube
+    fresh
+    row "walk from nothing, letting it do every stage" python3 "$here/walk.py" lab walk "${from_nothing[@]:1}" "${picture[@]}"
+    row "verify" lab verify
+    row "down" lab down
+    row "nothing left" nothing_left
+}
+
 newer() {
     with_minikube minikube-1.36.0
     fresh
@@ -213,6 +223,6 @@ context() {
 suit_istio "$home/kubeconfig" &
 helpers+=($!)
 printf '| %-8s | %-52s | %7s | %s |\n|---|---|---|---|\n' scenario step seconds outcome
-for scenario in ${SCENARIOS:-first newer resets present context}; do "$scenario"; done
+for scenario in ${SCENARIOS:-first newer resets walk present context}; do "$scenario"; done
 [ "$failed" = 0 ] || echo "output of each step: $out"
 exit "$failed"

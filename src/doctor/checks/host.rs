@@ -61,7 +61,8 @@ pub(super) fn avx(subject: &Subject<'_>) -> Finding {
 }
 
 pub(super) fn memory(subject: &Subject<'_>) -> Finding {
-    let needed = if subject.target == Target::Minikube { NEEDED_MEMORY_MINIKUBE } else { NEEDED_MEMORY };
+    let starts = subject.target == Target::Minikube && subject.stands.is_none();
+    let needed = if starts { NEEDED_MEMORY_MINIKUBE } else { NEEDED_MEMORY };
     match facts::available_memory() {
         Some(bytes) if bytes < needed => Finding::Warning(
             Failure::new(Reason::MemoryLow, format!("{} MiB of memory are available", thousands(bytes >> 20)))
@@ -76,7 +77,8 @@ pub(super) fn disk(subject: &Subject<'_>) -> Finding {
     let Some(bytes) = facts::available_disk(subject.home) else {
         return Finding::Skipped("the file system does not tell its free space".to_owned());
     };
-    let needed = if subject.target == Target::Minikube { NEEDED_DISK_MINIKUBE } else { NEEDED_DISK };
+    let starts = subject.target == Target::Minikube && subject.stands.is_none();
+    let needed = if starts { NEEDED_DISK_MINIKUBE } else { NEEDED_DISK };
     if bytes < needed {
         return Finding::Warning(
             Failure::new(
@@ -133,7 +135,8 @@ fn judge_inotify(limits: &[(&str, u64, Option<u64>)]) -> Finding {
 }
 
 pub(super) fn cgroup(subject: &Subject<'_>) -> Finding {
-    let known = subject.matrix().is_some_and(|matrix| matrix.knows_cgroup_v2(&subject.kubernetes));
+    let known =
+        subject.stands.is_some() || subject.matrix().is_some_and(|matrix| matrix.knows_cgroup_v2(&subject.kubernetes));
     match facts::cgroup_version() {
         None => Finding::Skipped("the system has no control groups to look at".to_owned()),
         Some(2) if !known => Finding::Failed(

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Finding;
 use super::cluster::{list, not_allowed};
 use super::subject::Subject;
-use crate::cluster::ObjectRef;
+use crate::cluster::{Entrance, ObjectRef};
 use crate::doctor::{Failure, Reason};
 use crate::objects::meta;
 use crate::tools::first_version;
@@ -80,17 +80,14 @@ pub(super) async fn ingress(subject: &Subject<'_>) -> Finding {
     };
     let address = meta::list_at(&service, &["status", "loadBalancer", "ingress"]).first().cloned().unwrap_or_default();
     let address = address["ip"].as_str().or_else(|| address["hostname"].as_str());
-    let tunnel = provider.probe_tunnel().await.unwrap_or(false);
+    let tunnel = matches!(provider.probe_tunnel().await, Ok(Entrance::Open));
     match (address, tunnel) {
         (Some(address), true) => {
             Finding::Fine(format!("EXTERNAL-IP of {namespace}/{name} is {address}, and the way in is open"))
         }
         (Some(address), false) => Finding::Warning(
-            Failure::new(
-                Reason::TunnelNotRunning,
-                format!("EXTERNAL-IP is {address}, and nothing of the lab keeps it open"),
-            )
-            .observed("the address is a leftover of a tunnel that ended, or another one runs"),
+            Failure::new(Reason::TunnelNotRunning, format!("EXTERNAL-IP is {address}, and nothing answers there"))
+                .observed("the address is a leftover of a tunnel that ended"),
         ),
         (None, true) => Finding::Fine("EXTERNAL-IP is <pending>; the lab enters another way".to_owned()),
         (None, false) => Finding::Warning(

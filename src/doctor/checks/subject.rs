@@ -87,6 +87,8 @@ pub struct Subject<'a> {
     pub tunnel: bool,
     /// Whether minikube is told to take a version that it calls too old.
     pub force: bool,
+    /// What runs already and is used as it is; else the cluster has to be started.
+    pub stands: Option<String>,
     /// Processes of the lab's own cluster.
     pub own_pids: Vec<u32>,
     /// Where commands are shown.
@@ -115,6 +117,7 @@ impl<'a> Subject<'a> {
             driver: None,
             tunnel: true,
             force: false,
+            stands: None,
             own_pids: Vec::new(),
             trace: Trace::default(),
             lab: LabFacts::default(),
@@ -125,7 +128,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Takes over what the cluster is going to be started with.
+    /// Takes over what the cluster is going to be started with, or what stands already.
     pub fn expect(&mut self, plan: &ClusterPlan) {
         if let Some(version) = &plan.kubernetes {
             self.kubernetes.clone_from(version);
@@ -133,6 +136,12 @@ impl<'a> Subject<'a> {
         self.driver.clone_from(&plan.driver);
         self.tunnel = plan.tunnel;
         self.force = plan.force;
+        self.stands.clone_from(&plan.stands);
+    }
+
+    /// That the cluster need not be started, where it need not.
+    pub(super) fn runs_already(&self) -> Option<String> {
+        self.stands.as_ref().map(|what| format!("{what} runs Kubernetes {} already", self.kubernetes))
     }
 
     /// The version matrix; a test holds it valid.

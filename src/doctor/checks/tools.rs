@@ -2,6 +2,7 @@
 
 use super::Finding;
 use super::subject::{Subject, Target};
+use crate::cluster::ClusterError;
 use crate::doctor::{Failure, Reason};
 use crate::tools::{Tool, ToolError, docker, istioctl, kubectl, minikube};
 
@@ -98,6 +99,9 @@ pub(super) async fn minikube_kubernetes(subject: &Subject<'_>) -> Finding {
     let (Some((_, Some(version))), Some(matrix)) = (subject.minikube().await, subject.matrix()) else {
         return Finding::Skipped("minikube does not tell its version".to_owned());
     };
+    if let Some(runs) = subject.runs_already() {
+        return Finding::Fine(runs);
+    }
     let wanted = &subject.kubernetes;
     if subject.force && !matrix.minikube_starts(&version, wanted) {
         return Finding::Fine(format!("minikube {version} is told to start Kubernetes {wanted} all the same"));
@@ -125,6 +129,9 @@ pub(super) async fn minikube_kubernetes(subject: &Subject<'_>) -> Finding {
 
 /// Docker is one of minikube's drivers: only when it was asked for is its absence an error.
 pub(super) async fn docker(subject: &Subject<'_>) -> Finding {
+    if let Some(runs) = subject.runs_already() {
+        return Finding::Fine(runs);
+    }
     match (look_at_docker(subject).await, subject.driver.as_deref()) {
         (Finding::Failed(failure), None) => Finding::Warning(failure),
         (finding, _) => finding,
@@ -166,6 +173,9 @@ pub(super) fn driver_none(subject: &Subject<'_>) -> Finding {
     let Some(matrix) = subject.matrix() else { return Finding::Skipped("no matrix".to_owned()) };
     if subject.driver.as_deref() != Some("none") {
         return Finding::Skipped("driver none was not asked for".to_owned());
+    }
+    if let Some(runs) = subject.runs_already() {
+        return Finding::Fine(runs);
     }
     if !matrix.driver_none_needs_more(&subject.kubernetes) {
         return Finding::Fine(format!("Kubernetes {} runs with driver none as it is", subject.kubernetes));
@@ -240,6 +250,9 @@ pub(super) async fn profiles(subject: &Subject<'_>) -> Finding {
         if profile.standing == minikube::Standing::Paused {
             let failure = Failure::new(Reason::MinikubeProfilePaused, format!("profile `{}` is paused", profile.name));
             return Finding::Warning(failure.then(format!("minikube unpause -p {}", profile.name), "lets it go on"));
+        }
+        if profile.standing == minikube::Standing::Full {
+            return Finding::Warning(ClusterError::ProfileFull(profile.name.clone()).into());
         }
         let fit = matches!(
             matrix.fit(&profile.kubernetes, &subject.istio),
