@@ -9,8 +9,8 @@ use serde_json::json;
 use super::choice::adapted;
 use super::{Format, Output};
 use crate::doctor::{Failure, Reason};
-use crate::lab::{Lab, Source};
-use crate::state::Home;
+use crate::lab::{Lab, LabError, Source};
+use crate::state::{Home, Loaded, State, StateFile};
 use crate::tools::{SharedWriter, Trace};
 use crate::ui::{self, Io, Paint};
 
@@ -67,19 +67,53 @@ impl Context {
         self.home_words() + &lab
     }
 
-    /// Where another lab than the built-in one is: the flag, else CANARY_LAB_LAB, which terminals of `env` and `shell` have.
+    /// Where another lab than the built-in one is: what was asked for, else where this home's lab was read from.
     pub(super) fn lab_directory(&self) -> Option<PathBuf> {
+        let asked = self.asked_lab_directory().map(|path| std::path::absolute(&path).unwrap_or(path));
+        asked.or_else(|| self.state()?.lab_directory)
+    }
+
+    /// The flag, else CANARY_LAB_LAB, which terminals of `env` and `shell` have.
+    fn asked_lab_directory(&self) -> Option<PathBuf> {
         self.lab_flag.clone().or_else(|| self.io.environment.absolute_path("CANARY_LAB_LAB"))
     }
 
-    /// The lab that was asked for, else the built-in one, as this home has it.
+    /// What this home remembers, if it is there and can be read; whoever needs it loads it and says why it cannot be.
+    fn state(&self) -> Option<State> {
+        match StateFile::of(&self.home().ok()?).load() {
+            Ok(Loaded::Present(state)) => Some(state),
+            _ => None,
+        }
+    }
+
+    /// The lab that was asked for, else this home's, else the built-in one, as this home has it. A home that holds another
+    /// lab than the one that was asked for has no place for it.
     pub(super) fn lab(&self) -> Result<Lab, Failure> {
         let source = self.lab_directory().map_or(Source::Builtin, Source::Directory);
-        let lab = Lab::load(&source)?;
+        let lab = Lab::load(&source).map_err(|error| self.not_loaded(error, &source))?;
+        if let Some(held) = self.state().map(|state| state.lab)
+            && !held.is_empty()
+            && held != lab.spec.name
+        {
+            return Err(other_lab(&held, &lab));
+        }
         match self.home() {
             Ok(home) => adapted(lab, &home),
             // A lab can be looked at where there is no place for one.
             Err(_) => Ok(lab),
+        }
+    }
+
+    /// Why the lab cannot be had; of one that nobody has named just now, also where it comes from.
+    fn not_loaded(&self, error: LabError, source: &Source) -> Failure {
+        let failure = Failure::from(error);
+        match source {
+            Source::Directory(directory) if self.asked_lab_directory().is_none() => failure
+                .observed(format!("this home's lab was read from {}", directory.display()))
+                .because("the files of this home's lab are not where they were")
+                .then("canary-lab --lab DIR status", "finds the lab where its files are now")
+                .then("canary-lab down", "takes a lab on the embedded cluster down without its files"),
+            _ => failure,
         }
     }
 
@@ -136,6 +170,12 @@ impl Context {
         let _ = ui::show_failure(&mut self.io.stderr, failure, paint, width, user_home.as_deref());
         let _ = self.io.stderr.flush();
     }
+}
+
+/// The home holds another lab than the one that was asked for.
+pub(super) fn other_lab(held: &str, asked: &Lab) -> Failure {
+    Failure::new(Reason::HomeOtherLab, format!("this home holds the lab `{held}`"))
+        .observed(format!("asked for `{}`", asked.spec.name))
 }
 
 /// Quotes a word for a POSIX shell, if it needs it.

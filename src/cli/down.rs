@@ -1,10 +1,12 @@
 //! `down`: the lab goes, and an audit says what is left.
 
 use super::Output;
+use super::choice::{decide, make};
 use super::context::Context;
-use super::session::{load_for_teardown, on_screen, provider, runtime};
+use super::session::{load_for_teardown, on_screen, runtime};
 use crate::cluster::ClusterChoice;
-use crate::doctor::Failure;
+use crate::doctor::{Failure, Reason};
+use crate::lab::{Lab, Source};
 use crate::run::{Bundle, Report, Teardown};
 use crate::state::{Home, HomeError, Lock, StageStanding, State};
 use crate::ui::{Mark, home_relative};
@@ -65,9 +67,10 @@ fn take_down(args: &Args, context: &mut Context, farewell: &str) -> Result<(), F
     }
     let lock = Lock::take(&home, "down", (context.io.clock)())?;
     home.sweep();
-    let (provider, _) = provider(&ClusterChoice::Auto, &home, context)?;
+    let (choice, _) = decide(&ClusterChoice::Auto, &home, context)?;
+    let lab = lab_that_goes(&choice, args.keep_cluster, context)?;
+    let provider = make(&choice, &home, &lab, context)?;
     let mut state = load_for_teardown(&home, context)?;
-    let lab = context.lab()?;
     if state.lab.is_empty() {
         // Without the cluster going, too, the next command finds the state that this one leaves.
         state.lab.clone_from(&lab.spec.name);
@@ -115,6 +118,24 @@ fn take_down(args: &Args, context: &mut Context, farewell: &str) -> Result<(), F
     }
 }
 
+/// The lab that goes. Where its files are gone the embedded cluster goes all the same, with everything in it.
+fn lab_that_goes(choice: &ClusterChoice, keep_cluster: bool, context: &mut Context) -> Result<Lab, Failure> {
+    match context.lab() {
+        Err(failure)
+            if failure.reason == Reason::LabNotFound && *choice == ClusterChoice::Embedded && !keep_cluster =>
+        {
+            let mark = context.paint_err().mark(Mark::Warning);
+            context.remark(&format!("{mark} {}", failure.headline))?;
+            for line in &failure.observed {
+                context.remark(&format!("  {line}"))?;
+            }
+            context.remark("  the cluster goes with everything in it; more may be copied than others have changed")?;
+            Ok(Lab::load(&Source::Builtin)?)
+        }
+        lab => lab,
+    }
+}
+
 /// Whether a stage failed when it was tried last.
 fn has_failed(state: &State) -> bool {
     state.stages.values().any(|record| record.standing == StageStanding::Failed)
@@ -150,7 +171,6 @@ fn show(context: &mut Context, report: &Report, dry_run: bool, farewell: &str) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Reason;
 
     #[test]
     fn leftovers_are_a_failure() {

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::Output;
 use super::choice::{self, Chosen};
-use super::context::Context;
+use super::context::{Context, other_lab};
 use super::options::ClusterOptions;
 use crate::cluster::{ClusterChoice, Provider, models_need_claims};
 use crate::doctor::{Failure, Reason};
@@ -60,11 +60,13 @@ impl Session {
         }
         let lab = choice::adapted(lab, &home)?;
         let provider = choice::make(&choice, &home, &lab, context)?;
-        let state = load_or_set_aside(&home, &lab, context)?;
+        let mut state = load_or_set_aside(&home, &lab, context)?;
         if state.lab != lab.spec.name {
-            return Err(Failure::new(Reason::HomeOtherLab, format!("this home holds the lab `{}`", state.lab))
-                .observed(format!("asked for `{}`", lab.spec.name)));
+            // Another command was faster.
+            return Err(other_lab(&state.lab, &lab));
         }
+        // Commands that come later find the lab without being told where it is.
+        state.lab_directory = context.lab_directory();
         Ok(Self { lab, home, provider, why_provider, state, choices: Choices::default(), _lock: lock })
     }
 

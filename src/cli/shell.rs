@@ -3,26 +3,27 @@
 use std::process::Command;
 
 use super::context::Context;
-use super::env::variables;
+use super::env::{Variables, say_what_lacks, variables};
 use crate::doctor::{Failure, Reason};
+use crate::state::HomeError;
 
 /// Opens a shell in the work folder, with the variables that `env` prints
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 
 pub(super) fn run(_args: &Args, context: &mut Context) -> Result<(), Failure> {
-    let variables = variables(context)?;
+    let Variables { known, lacking } = variables(context)?;
     let home = context.home()?;
-    if !home.work().is_dir() {
-        return Err(Failure::new(Reason::ClusterNotRunning, "there is no work folder yet")
-            .observed(home.work().display().to_string())
-            .because("the cluster stage makes it")
-            .then("canary-lab walk", "goes there stage by stage")
-            .then("canary-lab up --until cluster", "goes there at once"));
-    }
+    // The cluster stage fills the folder; a terminal that was opened before is in the right place then.
+    let work = home.work();
+    home.prepare()?;
+    std::fs::create_dir_all(&work).map_err(|source| HomeError::NotWritable { path: work.clone(), source })?;
     let shell = context.io.environment.text("SHELL").unwrap_or("/bin/sh").to_owned();
-    context.remark(&format!("{shell} in {}; `exit` comes back", home.work().display()))?;
-    let status = Command::new(&shell).current_dir(home.work()).envs(variables).status();
+    context.remark(&format!("{shell} in {}; `exit` comes back", work.display()))?;
+    if let Some(why) = lacking {
+        say_what_lacks(&why, context)?;
+    }
+    let status = Command::new(&shell).current_dir(work).envs(known).status();
     status
         .map(|_| ())
         .map_err(|error| Failure::new(Reason::Internal, format!("cannot start {shell}")).observed(error.to_string()))

@@ -1,6 +1,7 @@
 //! The contents of the state file.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,9 @@ use super::inventory::{Creator, Item};
 pub struct State {
     /// The lab that lives here.
     pub lab: String,
+    /// The directory that its files were read from; none for the built-in lab.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lab_directory: Option<PathBuf>,
     /// The provider of its cluster, such as `embedded`.
     #[serde(default)]
     pub provider: Option<String>,

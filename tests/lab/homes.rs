@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -196,18 +197,125 @@ fn a_disk_that_fills_up_is_told_and_the_next_up_goes_on() {
 fn another_lab_does_not_move_in() {
     let bench = Bench::new();
     assert_eq!(bench.tiny(&["up", "--until", "cluster"]).code, 0);
-    let ended = bench.run(&["up", "--until", "preflight"]);
-    assert_eq!(ended.code, 4, "{ended:?}");
-    assert!(ended.err.contains("HOME_OTHER_LAB") && ended.err.contains("`tiny`"), "{}", ended.err);
-    // A terminal that was made for the lab finds it without the flag.
+    let other = project().join("lab/tensorflow-canary");
+    let in_the_way = |args: &[&str], variable: Option<&str>| {
+        let mut command = bench.command(args);
+        command.envs(variable.map(|lab| ("CANARY_LAB_LAB", lab)));
+        let ended = finish(command);
+        assert_eq!(ended.code, 4, "{args:?}: {ended:?}");
+        assert!(ended.err.contains("HOME_OTHER_LAB") && ended.err.contains("`tiny`"), "{}", ended.err);
+    };
+    let other = other.to_str().unwrap();
+    for args in [&["up"][..], &["status"], &["verify"], &["reset"], &["diagnose"], &["down"], &["down", "--force"]] {
+        in_the_way(&[&["--lab", other], args].concat(), None);
+        in_the_way(args, Some(other));
+    }
+    assert_eq!(bench.tiny(&["verify"]).code, 0, "nothing was touched");
+    // A terminal that was made for the lab tells other programs which it is.
     let exported = bench.tiny(&["env"]).out;
     let lab = exported.lines().find_map(|line| line.strip_prefix("export CANARY_LAB_LAB=")).unwrap();
-    let mut command = bench.command(&["up", "--until", "preflight"]);
-    command.env("CANARY_LAB_LAB", lab.trim_matches('\''));
-    let ended = finish(command);
-    assert_eq!(ended.code, 0, "{ended:?}");
-    assert!(!bench.run(&["env"]).out.contains("CANARY_LAB_LAB"));
-    assert!(project().join("lab/tiny").is_dir());
+    assert_eq!(lab.trim_matches('\''), project().join("lab/tiny").to_str().unwrap());
+}
+
+#[test]
+fn a_home_knows_its_lab() {
+    let bench = Bench::new();
+    assert_eq!(bench.tiny(&["up", "--until", "subsets"]).code, 0);
+    let status = bench.run(&["status"]);
+    assert!(status.code == 0 && status.out.starts_with("lab tiny "), "{status:?}");
+    let verify = bench.run(&["verify"]);
+    assert_eq!(verify.code, 0, "{}\n{}", verify.out, verify.err);
+    let reset = bench.run(&["reset", "--to", "predict"]);
+    assert_eq!(reset.code, 0, "{}\n{}", reset.out, reset.err);
+    let up = bench.run(&["up", "--until", "subsets"]);
+    assert!(up.code == 0 && up.out.contains("lab tiny "), "{up:?}");
+    let bundle = bench.directory().join("bundle.tar.gz");
+    assert_eq!(bench.run(&["diagnose", "-o", bundle.to_str().unwrap()]).code, 0);
+    // What the lab has made is nobody else's.
+    for args in [&["down", "--dry-run"][..], &["down", "--keep-cluster", "--dry-run"]] {
+        let listed = bench.run(args);
+        assert_eq!(listed.code, 0, "{listed:?}");
+        for word in ["changed since", "not the lab's", "do not know", "yours"] {
+            assert!(!listed.out.contains(word), "{args:?} {word}: {}", listed.out);
+        }
+    }
+    let down = bench.run(&["down", "--purge"]);
+    assert_eq!(down.code, 0, "{down:?}");
+    assert!(!bench.home().exists(), "{}", down.out);
+}
+
+#[test]
+fn a_lab_whose_files_are_gone_is_named_and_goes() {
+    let bench = Bench::new();
+    let copy = bench.directory().join("copy");
+    for part in ["lab", "manifests", "models"] {
+        copied(&project().join(part), &copy.join(part));
+    }
+    let lab = copy.join("lab/tiny");
+    let up = bench.run(&["--lab", lab.to_str().unwrap(), "up", "--until", "namespace"]);
+    assert_eq!(up.code, 0, "{}\n{}", up.out, up.err);
+    fs::remove_dir_all(&copy).unwrap();
+    for args in [&["status"][..], &["verify"], &["up"], &["down", "--keep-cluster"]] {
+        let ended = bench.run(args);
+        assert_eq!(ended.code, 3, "{args:?}: {ended:?}");
+        assert!(ended.err.contains("LAB_NOT_FOUND") && ended.err.contains(lab.to_str().unwrap()), "{}", ended.err);
+    }
+    // Where its files are now can be said.
+    assert_eq!(bench.tiny(&["verify"]).code, 0);
+    let down = bench.run(&["down", "--purge"]);
+    assert_eq!(down.code, 0, "{down:?}");
+    assert!(!bench.home().exists(), "{}", down.out);
+}
+
+fn copied(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copied(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_terminal_that_is_opened_early_is_right_later() {
+    let bench = Bench::new();
+    let early = bench.tiny(&["env"]);
+    assert_eq!(early.code, 0, "{early:?}");
+    let value = |out: &str, name: &str| {
+        let found = out.lines().find_map(|line| line.strip_prefix(&format!("export {name}=")).map(str::to_owned));
+        found.unwrap_or_default()
+    };
+    assert!(early.err.contains("INGRESS_HOST and INGRESS_PORT are not set: the cluster does not run"), "{}", early.err);
+    assert!(!early.out.contains("INGRESS") && value(&early.out, "NO_PROXY") == "127.0.0.0/8", "{}", early.out);
+    assert!(!bench.home().exists(), "looking creates nothing");
+    let mut shell = bench.tiny_command(&["shell"]);
+    shell.env("SHELL", "/bin/pwd");
+    let shell = finish(shell);
+    assert_eq!(shell.out.trim_end(), bench.home().join("work").to_str().unwrap(), "{shell:?}");
+
+    assert_eq!(bench.tiny(&["up", "--until", "istio"]).code, 0);
+    let pending = bench.tiny(&["env"]);
+    assert!(pending.code == 0 && pending.err.contains("no external address"), "{pending:?}");
+    for name in ["KUBECONFIG", "CANARY_LAB_WORK", "CANARY_LAB_HOME"] {
+        assert_eq!(value(&early.out, name), value(&pending.out, name), "{name}");
+    }
+    assert!(Path::new(&value(&early.out, "KUBECONFIG")).is_file(), "{}", early.out);
+    assert!(Path::new(&value(&early.out, "CANARY_LAB_WORK")).join("service.yaml").is_file(), "{}", early.out);
+
+    assert_eq!(bench.tiny(&["up", "--until", "tunnel"]).code, 0);
+    let mut late = bench.tiny_command(&["env"]);
+    late.env("NO_PROXY", "example.com,127.0.0.0/8");
+    let late = finish(late);
+    assert!(late.code == 0 && late.err.is_empty(), "{late:?}");
+    let host = value(&late.out, "INGRESS_HOST");
+    assert!(host.starts_with("127."), "{}", late.out);
+    let exceptions = value(&late.out, "NO_PROXY");
+    let exceptions: Vec<&str> = exceptions.trim_matches('\'').split(',').collect();
+    assert_eq!(exceptions[..2], ["example.com", "127.0.0.0/8"]);
+    assert!(exceptions.contains(&host.as_str()), "{exceptions:?}");
 }
 
 fn is_root() -> bool {
