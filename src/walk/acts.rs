@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::changes;
-use super::inputs::{Input, Inputs};
+use super::inputs::{Input, Inputs, SUSPEND};
 use super::keyboard::{Ask, Heard};
 use super::notice::{lab_namespaces, note_event};
 use super::page::Standing;
@@ -148,6 +148,8 @@ impl Walk<'_> {
                     outcome = &mut running => break outcome,
                     Some(note) = notes.recv() => if let Some(work) = &mut view.work { work.note = note },
                     input = inputs.next() => match input {
+                        // What is worked on stops with the process, and goes on with it.
+                        Input::Heard(Heard::Key(SUSPEND)) => inputs.suspend().map_err(no_terminal)?,
                         Input::Heard(Heard::Key(key)) => {
                             inputs.key();
                             match key {
@@ -444,6 +446,10 @@ impl Walk<'_> {
                     Input::Heard(Heard::Key(Key::Char('q') | Key::Escape)) if keys == Keys::Wait => {
                         inputs.key();
                         break Done { result: None, signal: None };
+                    }
+                    Input::Heard(Heard::Key(SUSPEND)) => {
+                        inputs.suspend().map_err(no_terminal)?;
+                        draw(out, look, lab, view)?;
                     }
                     // The next key stays in the terminal until this one was told.
                     Input::Heard(Heard::Key(key)) => {

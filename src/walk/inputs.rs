@@ -13,6 +13,9 @@ use super::terminal::Taken;
 use crate::cluster::Watched;
 use crate::run::Interrupt;
 
+/// Ctrl-Z: while the terminal is taken it is a key like others.
+pub(super) const SUSPEND: Key = Key::Char('\u{1a}');
+
 /// How often elapsed times are drawn anew while something works.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -84,6 +87,14 @@ impl Inputs {
     /// Whether a key is kept.
     pub(super) fn is_key_kept(&self) -> bool {
         self.kept.is_some()
+    }
+
+    /// Gives the terminal to the shell until that lets this go on. For a moment in which no key is asked for: right after
+    /// one was told, and on the main thread.
+    pub(super) fn suspend(&mut self) -> std::io::Result<()> {
+        Taken::suspend()?;
+        self.key();
+        Ok(())
     }
 
     /// Waits until the keyboard's thread changes the terminal's modes no more: it has told what it was asked for, or

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use console::Key;
 
 use super::acts::{Done, Keys, work};
-use super::inputs::{Input, Inputs};
+use super::inputs::{Input, Inputs, SUSPEND};
 use super::keyboard::Heard;
 use super::notice::{lab_namespaces, note_event};
 use super::page::Standing;
@@ -21,8 +21,6 @@ use crate::run::{Engine, Mode};
 use crate::state::{Creator, StageStanding};
 use crate::steps::Memory;
 
-/// Ctrl-Z, as it is read while keys are.
-const SUSPEND: Key = Key::Char('\u{1a}');
 /// How many events may be taken in before the screen is drawn.
 const SWALLOW: usize = 64;
 
@@ -200,8 +198,7 @@ impl Walk<'_> {
             (Key::CtrlC, _) => return Ok(Then::Leave(Some("SIGINT"))),
             (Key::Char('q'), _) => return Ok(Then::Leave(None)),
             (&SUSPEND, _) => {
-                Taken::suspend().map_err(no_terminal)?;
-                inputs.key();
+                inputs.suspend().map_err(no_terminal)?;
                 return Ok(Then::Stay);
             }
             // These may prompt, and a prompt reads keys itself.

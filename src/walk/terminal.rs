@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::{Mutex, Once, PoisonError};
 
 use rustix::process::{Signal, kill_current_process_group};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
 /// Alternate screen on, cleared, cursor away, and no wrapping of its own making at the last column.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[2J\x1b[H";
@@ -40,10 +40,11 @@ impl Taken {
         !tcgetattr(io::stdin()).is_ok_and(|now| now.local_modes.contains(LocalModes::ISIG))
     }
 
-    /// What Ctrl-Z does: gives the terminal back, stops, and takes the terminal again when the shell lets this go on.
+    /// What Ctrl-Z does: gives the terminal back, stops, and takes the terminal again when the shell lets this go on. Where
+    /// no shell could let it go on, the system does not stop it.
     ///
     /// Call it on the main thread, which is the one that a signal to its own process stops before the call returns, and
-    /// while no key is asked for. Where no shell could let it go on, the system does not stop it.
+    /// while no key is asked for.
     pub(super) fn suspend() -> io::Result<()> {
         restore();
         kill_current_process_group(Signal::TSTP)?;
@@ -75,6 +76,8 @@ fn hold() -> io::Result<()> {
     let mut silent = before.clone();
     // Signals stay on: Ctrl-C is heard even while nobody reads keys.
     silent.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
+    // Ctrl-Z is read as a key, late where nobody reads: a process that it stopped at once would keep the terminal.
+    silent.special_codes[SpecialCodeIndex::VSUSP] = 0;
     *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
     tcsetattr(&stdin, OptionalActions::Now, &silent)?;
     let mut out = io::stdout();

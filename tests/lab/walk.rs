@@ -115,6 +115,32 @@ fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_back() {
 }
 
 #[test]
+fn ctrl_z_gives_the_terminal_back_while_a_stage_is_worked_on() {
+    let bench = Bench::new();
+    assert_eq!(bench.tiny(&["up", "--until", "namespace"]).code, 0);
+    let mut terminal = Terminal::start_in_shell(&bench, &["walk"], "echo stopped; read line; fg; echo over", USUAL);
+    terminal.wait_for("the first stage that is not done", |terminal| {
+        terminal.text().contains("7/13") && terminal.text().contains("do it for me")
+    });
+    // Without its model the pod is not ready, so the stage is at work for as long as it takes.
+    let (model, aside) = (bench.home().join("models/resnet50"), bench.home().join("models/aside"));
+    std::fs::rename(&model, &aside).unwrap();
+    terminal.type_keys(ENTER);
+    terminal.expect("deployment image-classifier-resnet50 created by the lab, 0/1 ready");
+    terminal.expect("working ·");
+    terminal.type_keys(CTRL_Z);
+    terminal.wait_for("the shell has the terminal", |terminal| terminal.lines().iter().any(|line| line == "stopped"));
+    terminal.assert_given_back();
+    terminal.type_keys(ENTER);
+    terminal.expect("working ·");
+    std::fs::rename(&aside, &model).unwrap();
+    terminal.expect("go on");
+    terminal.type_keys("q");
+    assert_eq!(terminal.ended(), 0);
+    assert!(terminal.text().contains("7 of 13 stages are proven"), "{}", terminal.text());
+}
+
+#[test]
 fn a_learner_types_and_the_walk_sees_it() {
     let bench = Bench::new();
     let mut terminal = Terminal::start(&bench, &["walk"], (40, 100), &[]);
