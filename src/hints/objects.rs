@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::facts::{Facts, Wanted};
 use crate::doctor::{Failure, Situation};
 use crate::objects::{Gvk, meta};
+use crate::yaml::nearest;
 
 pub(super) fn judge(facts: &Facts, wanted: &Wanted) -> Vec<Failure> {
     let mut found = namespaces(facts, wanted);
@@ -34,6 +35,11 @@ fn namespaces(facts: &Facts, wanted: &Wanted) -> Vec<Failure> {
             let mut failure = Situation::NamespaceMissing
                 .seen(format!("Namespace {name} does not exist"))
                 .then(format!("kubectl create ns {name}"), "creates it");
+            let there: Vec<String> =
+                facts.namespaces.iter().map(|namespace| meta::name(namespace).to_owned()).collect();
+            if let Some(near) = nearest(name, &there) {
+                failure = failure.observed(format!("Namespace {near} exists, which is another one"));
+            }
             for (key, value) in labels {
                 failure = failure.then(format!("kubectl label ns {name} {key}={value}"), "asks for sidecars");
             }

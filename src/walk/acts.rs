@@ -174,6 +174,10 @@ impl Walk<'_> {
             }
         };
         view.work = None;
+        if outcome.is_ok() {
+            // Now there is a record of how it stands.
+            view.fallen.remove(&position);
+        }
         if mode == Mode::Up {
             view.own_until = Some((Instant::now() + ECHO, position));
         }
@@ -216,17 +220,54 @@ impl Walk<'_> {
         text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
-    /// Looks whether what somebody did in the cluster completes the stage, and then checks it.
+    /// Looks at what somebody did in the cluster: whether it completes the stage that is shown, which is then checked, and
+    /// whether what was proven of others still holds.
     pub(super) async fn look(
         &mut self,
         view: &mut View,
         inputs: &mut Inputs,
         memory: &Memory,
     ) -> Result<Then, Failure> {
-        let Place::Stage(position) = view.place else { return Ok(Then::Stay) };
-        if !self.engine.is_visible(position) {
-            return Ok(Then::Stay);
+        let shown = view.position().filter(|position| self.engine.is_visible(*position));
+        if let Some(position) = shown
+            && let Then::Leave(signal) = self.look_at(position, view, inputs, memory).await?
+        {
+            return Ok(Then::Leave(signal));
         }
+        for position in 0..self.engine.lab.spec.stages.len() {
+            let stage = &self.engine.lab.spec.stages[position];
+            if inputs.is_key_kept() {
+                break;
+            }
+            let counts = self.engine.is_visible(position) && self.engine.state.is_proven(&stage.id);
+            if Some(position) == shown || !counts {
+                continue;
+            }
+            let Done { result, signal } = {
+                let made = self.engine.made(position, memory);
+                Self::meanwhile(self.out, &self.look, self.engine.lab, view, inputs, Keys::First, made).await?
+            };
+            if signal.is_some() {
+                return Ok(Then::Leave(signal));
+            }
+            match result {
+                Some(Ok(Ok(()))) => drop(view.fallen.remove(&position)),
+                Some(Ok(Err(failure)) | Err(failure)) => drop(view.fallen.insert(position, failure.headline)),
+                None => {}
+            }
+        }
+        self.refresh(view);
+        Ok(Then::Stay)
+    }
+
+    /// Looks whether the stage that is shown is complete, and then checks it.
+    async fn look_at(
+        &mut self,
+        position: usize,
+        view: &mut View,
+        inputs: &mut Inputs,
+        memory: &Memory,
+    ) -> Result<Then, Failure> {
         let Done { result, signal } = {
             let made = self.engine.made(position, memory);
             Self::meanwhile(self.out, &self.look, self.engine.lab, view, inputs, Keys::First, made).await?
@@ -240,8 +281,9 @@ impl Walk<'_> {
             Some(Ok(Err(failure))) => {
                 view.status = Some(format!("Not yet: {}", failure.headline));
                 if view.is_proven() {
-                    view.board.standing[position] = Standing::Failed;
+                    view.fallen.insert(position, failure.headline);
                     view.panel = Panel::None;
+                    self.refresh(view);
                 }
                 Ok(Then::Stay)
             }

@@ -4,6 +4,7 @@ use super::view::View;
 use crate::cluster::Watched;
 use crate::lab::Lab;
 use crate::objects::meta;
+use crate::yaml::nearest;
 
 /// The namespaces that the lab's own objects live in.
 pub(super) fn lab_namespaces(lab: &Lab) -> Vec<String> {
@@ -14,8 +15,8 @@ pub(super) fn lab_namespaces(lab: &Lab) -> Vec<String> {
     namespaces
 }
 
-/// Takes in a change if it concerns the lab: an object in one of its namespaces, the namespace itself, the ingress
-/// service, or an object of a learner that has one of the lab's names in another namespace.
+/// Takes in a change if it concerns the lab: an object in one of its namespaces, the namespace itself or one whose name
+/// looks like it, the ingress service, or an object of a learner that has one of the lab's names in another namespace.
 pub(super) fn note_event(view: &mut View, event: &Watched, by: &str, namespaces: &[String]) -> bool {
     let (Watched::Is(object) | Watched::Gone(object)) = event;
     let kind = object["kind"].as_str().unwrap_or_default();
@@ -28,7 +29,7 @@ pub(super) fn note_event(view: &mut View, event: &Watched, by: &str, namespaces:
                 || (namespace == "default" && meta::name(object) == "kubernetes");
             !automatic
         }
-        None => kind == "Namespace" && namespaces.iter().any(|known| known == meta::name(object)),
+        None => kind == "Namespace" && nearest(meta::name(object), namespaces).is_some(),
     };
     if !own {
         return false;

@@ -1,5 +1,6 @@
 //! From input to input.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
@@ -71,6 +72,7 @@ impl Walk<'_> {
             status: None,
             seen: Sightings::since(since, usual),
             look_at: None,
+            fallen: BTreeMap::new(),
             own_until: None,
         };
         let memory = Memory::default();
@@ -173,8 +175,8 @@ impl Walk<'_> {
                 Some(Ok(Ok(()))) => continue,
                 Some(Ok(Err(failure)) | Err(failure)) => failure,
             };
-            view.board.standing[position] = Standing::Failed;
-            view.status = Some(format!("It was proven before and does not hold any more: {}", lacking.headline));
+            view.fallen.insert(position, lacking.headline);
+            self.go(view, Place::Stage(position));
             return Ok(Then::Stay);
         }
         view.place = Place::Closing;
@@ -252,13 +254,14 @@ impl Walk<'_> {
     pub(super) fn go(&mut self, view: &mut View, place: Place) {
         view.place = place;
         view.scroll = 0;
-        view.status = None;
         view.seen.clear();
         view.panel = Panel::None;
         self.refresh(view);
         if let (Place::Stage(position), true) = (place, view.is_proven()) {
             view.panel = self.proof(position);
         }
+        let fallen = view.position().and_then(|position| view.fallen.get(&position));
+        view.status = fallen.map(|why| format!("It was proven before and does not hold any more: {why}"));
     }
 
     pub(super) fn show(view: &mut View, panel: Panel) {
@@ -275,7 +278,9 @@ impl Walk<'_> {
     pub(super) fn notice(&self, view: &mut View, event: &Watched) {
         let own =
             view.own_until.is_some_and(|(until, stage)| Instant::now() < until && self.is_labs(view, event, stage));
-        if note_event(view, event, if own { "the lab" } else { "you" }, &lab_namespaces(self.engine.lab)) && !own {
+        let decided = note_event(view, event, if own { "the lab" } else { "you" }, &lab_namespaces(self.engine.lab));
+        // What does not hold may come to hold by itself: pods get ready.
+        if (decided || !view.fallen.is_empty()) && !own {
             view.look_soon();
         }
     }
@@ -299,7 +304,9 @@ impl Walk<'_> {
         view.board = Board {
             standing: stages
                 .iter()
-                .map(|stage| match record(stage).map(|record| record.standing) {
+                .enumerate()
+                .map(|(position, stage)| match record(stage).map(|record| record.standing) {
+                    Some(StageStanding::Proven) if view.fallen.contains_key(&position) => Standing::Failed,
                     Some(StageStanding::Proven) => Standing::Proven,
                     Some(StageStanding::Failed) => Standing::Failed,
                     Some(StageStanding::Begun) | None => Standing::Open,

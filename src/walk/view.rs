@@ -1,5 +1,6 @@
 //! What is on the screen, and the pages that are made of it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -118,6 +119,8 @@ pub(super) struct View {
     pub(super) seen: Sightings,
     /// When what somebody did in the cluster is to be looked at: a while after the last of it.
     pub(super) look_at: Option<Instant>,
+    /// Stages that were proven and do not hold any more, as a look has found that left no record; and why.
+    pub(super) fallen: BTreeMap<usize, String>,
     /// Until when changes are still the lab's own, and of which stage: a watch tells of them a moment after they were made.
     pub(super) own_until: Option<(Instant, usize)>,
 }
@@ -160,7 +163,7 @@ impl View {
             heading,
             left: if self.is_over() { Duration::ZERO } else { self.board.left },
         };
-        Page { head, body, focus, foot: self.foot(look, width), keys: self.keys(lab) }
+        Page { head, body, focus, foot: self.foot(lab, look, width), keys: self.keys(lab) }
     }
 
     fn stage(&self, lab: &Lab, look: &Look, position: usize, width: usize) -> (String, Vec<String>, Option<usize>) {
@@ -173,6 +176,9 @@ impl View {
         if !stage.commands.is_empty() {
             let by_hand = is_done_by_hand(stage);
             let lead = match (by_hand, self.is_proven()) {
+                (true, false) if !is_seen_in_the_cluster(stage) => {
+                    "Press enter; or type in a second terminal (`canary-lab shell` opens one), then press c here:"
+                }
                 (true, false) => "Press enter, or type in a second terminal (`canary-lab shell` opens one):",
                 (true, true) => "The commands for it were:",
                 (false, false) => "The lab does this one: press enter. To see it with your own eyes afterwards:",
@@ -253,7 +259,14 @@ impl View {
         self.place == Place::Closing || self.board.standing.iter().all(|standing| *standing == Standing::Proven)
     }
 
-    fn foot(&self, look: &Look, width: usize) -> Vec<String> {
+    /// What does not hold any more of another stage than the one that is shown.
+    fn fallen_elsewhere(&self, lab: &Lab) -> Option<String> {
+        let (position, why) = self.fallen.iter().find(|(position, _)| Some(**position) != self.position())?;
+        let title = &lab.spec.stages[*position].title;
+        Some(format!("Stage {} ({title}) does not hold any more: {why}", position + 1))
+    }
+
+    fn foot(&self, lab: &Lab, look: &Look, width: usize) -> Vec<String> {
         let paint = look.paint;
         let fitted = |text: &str| console::truncate_str(text, width.saturating_sub(1), "…").into_owned();
         let mut foot: Vec<String> = Vec::new();
@@ -278,8 +291,8 @@ impl View {
                 text.push_str(&format!(" · {seen}"));
             }
             foot.push(fitted(&paint.notable(&text)));
-        } else if let Some(status) = &self.status {
-            let lines = marked(Mark::Warning, status, width, paint);
+        } else if let Some(status) = self.status.clone().or_else(|| self.fallen_elsewhere(lab)) {
+            let lines = marked(Mark::Warning, &status, width, paint);
             foot.extend(lines.into_iter().take(STATUS));
         }
         foot
@@ -295,7 +308,7 @@ impl View {
             Place::Stage(position) => {
                 let mut keys = vec![
                     ("enter", if self.is_proven() { "go on" } else { "do it for me" }),
-                    ("c", "check"),
+                    ("c", if self.is_proven() { "check" } else { "I did it, check" }),
                     ("d", "what changes"),
                     ("e", "explain"),
                     ("h", "hint"),
@@ -340,8 +353,9 @@ impl View {
             body.extend(onward.commands.iter().flat_map(|command| command_lines(command, width, paint)));
         }
         body.push(String::new());
-        for (text, command) in [("A report to keep:", "report -o report.html"), ("Take the lab down:", "down")] {
-            body.push(format!(" {text}"));
+        let after = "Take the lab down, when you have left with q:";
+        for (text, command) in [("A report to keep:", "report -o report.html"), (after, "down")] {
+            body.extend(indented(wrap(text, room)));
             body.extend(command_lines(&format!("canary-lab{} {command}", look.flags), width, paint));
         }
         body
@@ -395,6 +409,12 @@ pub(super) fn is_done_by_hand(stage: &StageSpec) -> bool {
         )
     };
     stage.steps.iter().any(does)
+}
+
+/// Whether doing the stage by hand changes something that the walk is told of.
+fn is_seen_in_the_cluster(stage: &StageSpec) -> bool {
+    let told = |step: &StepSpec| matches!(step, StepSpec::Apply(_) | StepSpec::Namespace(_) | StepSpec::Tunnel);
+    stage.steps.iter().any(told)
 }
 
 fn indented(lines: Vec<String>) -> Vec<String> {

@@ -312,6 +312,8 @@ fn mistakes_with_pods_and_namespaces_are_recognised() {
     cluster.patch("configmaps", NAMESPACE, "kept", &json!({"metadata": {"finalizers": null}}));
     eventually("the namespace goes", Duration::from_secs(40), || cluster.is_gone("namespaces", "", NAMESPACE));
     expect(&bench, "namespace-missing", &[], &["kubectl create ns tf-serving"]);
+    cluster.create("namespaces", "", &json!({"metadata": {"name": "tfserving"}}));
+    expect(&bench, "namespace-missing", &[], &["Namespace tfserving exists, which is another one"]);
 }
 
 /// The object with one value replaced, and without what the server keeps books by.
