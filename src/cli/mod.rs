@@ -68,7 +68,7 @@ struct Cli {
     #[arg(long, global = true, value_name = "DIR")]
     home: Option<PathBuf>,
 
-    /// Another lab: a directory with a lab.yaml; else CANARY_LAB_LAB
+    /// Another lab: a directory with a lab.yaml; else CANARY_LAB_LAB, else the one that the home holds
     #[arg(long, global = true, value_name = "DIR")]
     lab: Option<PathBuf>,
 
