@@ -339,7 +339,9 @@ impl Teardown<'_> {
         let api = Api::connect(self.provider.kubeconfig()).await?;
         let (own, unremembered): (Vec<Item>, Vec<Item>) =
             self.unremembered(&api).await?.into_iter().partition(|item| item.creator == Creator::Lab);
-        own.into_iter().for_each(|item| self.state.remember(item));
+        for item in own {
+            self.state.remember(item);
+        }
         let (forced, left) = if self.force { (unremembered, Vec::new()) } else { (Vec::new(), unremembered) };
         report.kept.extend(left.iter().map(|item| format!("{} ({UNREMEMBERED})", item.label())));
         let mut items = self.own_items();

@@ -107,6 +107,41 @@ fn a_lab_stands_on_a_foreign_cluster_and_leaves_it_as_it_was() {
 }
 
 #[test]
+fn two_labs_share_a_cluster_by_namespace_and_host_name() {
+    let pair = Pair::until("tunnel");
+    let before = pair.names("", "Namespace", None);
+    let second = Bench::new();
+    for (bench, team) in [(&pair.lab, "team-a"), (&second, "team-b")] {
+        let host = format!("{team}.example");
+        let mut up = bench.tiny_command(&[
+            "up",
+            "--cluster",
+            "context:canary-lab",
+            "--namespace",
+            team,
+            "--ingress-host",
+            &host,
+        ]);
+        up.env("KUBECONFIG", pair.kubeconfig());
+        let up = finish(up);
+        assert_eq!(up.code, 0, "{}\n{}", up.out, up.err);
+        assert!(up.out.contains("13 stages proven"), "{}", up.out);
+    }
+    for bench in [&pair.lab, &second] {
+        let verify = bench.tiny(&["verify"]);
+        assert_eq!(verify.code, 0, "{}\n{}", verify.out, verify.err);
+    }
+    // One goes, and the other does not notice.
+    let down = pair.lab.tiny(&["down", "--purge"]);
+    assert_eq!(down.code, 0, "{down:?}");
+    let verify = second.tiny(&["verify"]);
+    assert_eq!(verify.code, 0, "{}\n{}", verify.out, verify.err);
+    let down = second.tiny(&["down", "--purge"]);
+    assert_eq!(down.code, 0, "{down:?}");
+    assert_eq!(pair.names("", "Namespace", None), before);
+}
+
+#[test]
 fn a_context_that_is_not_there_is_named_with_those_that_are() {
     let pair = Pair::until("cluster");
     let ended = pair.run(&["up", "--cluster", "context:prod"]);
