@@ -172,9 +172,9 @@ mod tests {
             {"name": "status-port", "port": port, "nodePort": 30021}, {"name": "http2", "port": 80, "nodePort": 30711}]}});
         let at = |host: &str| Ingress { host: host.into(), port: 80, host_header: None };
         assert_eq!(entrance(&service, &at("127.0.0.1"), IngressMode::LoadBalancer).await, Entrance::Open);
-        // Class E: no host has it, and the kernel says so at once.
-        let shut = entrance(&service, &at("240.0.0.1"), IngressMode::LoadBalancer).await;
-        let said = format!("240.0.0.1 answers at neither port {port} (its status) nor port 80");
+        // Nobody can connect to everybody, and the kernel says so at once.
+        let shut = entrance(&service, &at("255.255.255.255"), IngressMode::LoadBalancer).await;
+        let said = format!("255.255.255.255 answers at neither port {port} (its status) nor port 80");
         assert_eq!(shut, Entrance::Shut(said));
         assert_eq!(entrance(&service, &at("lb.example"), IngressMode::LoadBalancer).await, Entrance::Open);
     }
