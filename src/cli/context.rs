@@ -95,7 +95,15 @@ impl Context {
             && !held.is_empty()
             && held != lab.spec.name
         {
-            return Err(other_lab(&held, &lab));
+            let failure = other_lab(&held, &lab);
+            return Err(match source {
+                Source::Directory(_) => failure,
+                // Nobody asked for the built-in one.
+                Source::Builtin => failure
+                    .because("the home's records do not say where the files of its lab are")
+                    .then("canary-lab --lab DIR status", "says where they are")
+                    .then("canary-lab --home DIR up", "builds the built-in lab elsewhere"),
+            });
         }
         match self.home() {
             Ok(home) => adapted(lab, &home),

@@ -74,6 +74,7 @@ fn take_down(args: &Args, context: &mut Context, farewell: &str) -> Result<(), F
     if state.lab.is_empty() {
         // Without the cluster going, too, the next command finds the state that this one leaves.
         state.lab.clone_from(&lab.spec.name);
+        state.lab_directory = context.lab_directory();
     }
     let runtime = runtime()?;
     let mut kept_bundle = None;

@@ -218,6 +218,19 @@ fn another_lab_does_not_move_in() {
 }
 
 #[test]
+fn records_that_do_not_say_where_the_lab_is_are_told_from_another_lab() {
+    let bench = Bench::new();
+    fs::create_dir_all(bench.home()).unwrap();
+    let text = r#"{"format":"canary-lab state","version":1,"state":{"lab":"tiny"}}"#;
+    fs::write(bench.home().join("state.json"), text).unwrap();
+    let status = bench.run(&["status"]);
+    assert_eq!(status.code, 4, "{status:?}");
+    assert!(status.err.contains("HOME_OTHER_LAB") && status.err.contains("canary-lab --lab DIR"), "{}", status.err);
+    assert_eq!(bench.tiny(&["status"]).code, 0);
+    assert_eq!(bench.tiny(&["down", "--purge"]).code, 0);
+}
+
+#[test]
 fn a_home_knows_its_lab() {
     let bench = Bench::new();
     assert_eq!(bench.tiny(&["up", "--until", "subsets"]).code, 0);

@@ -228,6 +228,10 @@ fn without_records_the_labs_objects_are_named_and_go_only_by_force() {
     assert!(down.out.contains("removed Service tf-serving/image-classifier\n"), "{}", down.out);
     assert!(down.out.trim_end().lines().any(|line| line.ends_with("removed Namespace tf-serving")), "{}", down.out);
     assert!(cluster.get(service).is_none() && cluster.get(("v1", "Namespace", None, "tf-serving")).is_none());
+    // The records that such a teardown leaves say again which lab it is.
+    let down = bench.run(&["down", "--purge"]);
+    assert_eq!(down.code, 0, "{down:?}");
+    assert_gone(&bench, "without records");
 }
 
 #[test]
