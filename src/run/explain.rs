@@ -34,7 +34,17 @@ impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         match error {
             LockError::Home(error) => error.into(),
-            LockError::Held { .. } => Self::new(Reason::HomeLocked, error.to_string()),
+            LockError::Held { holder } => {
+                let in_a_walk = holder.as_ref().is_some_and(|holder| holder.command == "walk");
+                let failure = Self::new(Reason::HomeLocked, LockError::Held { holder }.to_string());
+                if !in_a_walk {
+                    return failure;
+                }
+                failure
+                    .then("q in the walk's terminal", "ends it; what holds is kept")
+                    .then("canary-lab status", "shows how far it is")
+                    .then("canary-lab --home DIR up", "builds a second lab beside it")
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Bars of eighths of a column, and the division of a sample as a person watches it.
 
 use super::paint::Paint;
-use super::words::{thousands, wrap};
+use super::words::thousands;
 
 /// One part of a division.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,8 +59,16 @@ impl Shares {
             let wanted = if wide { wanted } else { String::new() };
             lines.push(format!("{name}{drawn}{text}{wanted}"));
         }
-        let done = format!("{}/{}   {}", thousands(total), thousands(self.of), self.verdict);
-        lines.extend(wrap(done.trim_end(), width.saturating_sub(1)).into_iter().map(|line| format!(" {line}")));
+        // What belongs together stays together where the line is broken.
+        let mut line = format!(" {}/{}", thousands(total), thousands(self.of));
+        for figure in self.verdict.split("   ").filter(|figure| !figure.is_empty()) {
+            if line.chars().count() + 3 + figure.chars().count() > width {
+                lines.push(std::mem::replace(&mut line, format!(" {figure}")));
+            } else {
+                line.push_str(&format!("   {figure}"));
+            }
+        }
+        lines.push(line);
         lines
     }
 }
@@ -92,8 +100,10 @@ mod tests {
             "{wide:?}"
         );
         assert_eq!(wide[2], " 300/300   95 % interval 64.8–75.4 %   p 0.95   PASS");
-        for line in shares.lines(40, Paint::PLAIN) {
-            assert!(console::measure_text_width(&line) <= 40, "{line}");
+        let narrow = shares.lines(40, Paint::PLAIN);
+        for line in &narrow {
+            assert!(console::measure_text_width(line) <= 40, "{line}");
         }
+        assert_eq!(narrow[2..], [" 300/300   95 % interval 64.8–75.4 %", " p 0.95   PASS"]);
     }
 }

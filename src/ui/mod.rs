@@ -22,4 +22,4 @@ pub use markdown::markdown;
 pub use paint::{Mark, Paint};
 pub use progress::Progress;
 pub use screen::{LiveNote, Screen};
-pub use words::{age, byte_size, duration, home_relative, plural, thousands, wrap};
+pub use words::{age, byte_size, duration, fold, home_relative, plural, thousands, wrap};

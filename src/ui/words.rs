@@ -80,6 +80,20 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// Cuts a line that is wider than `width`, as one long name is, after a `/`, `-` or `.` where it has one.
+pub fn fold(line: &str, width: usize) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut rest = line;
+    while let Some((limit, _)) = rest.char_indices().nth(width.max(1)) {
+        let joint = rest[..limit].rfind(['/', '-', '.']).map_or(limit, |at| at + 1);
+        let (part, after) = rest.split_at(joint);
+        parts.push(part.to_owned());
+        rest = after;
+    }
+    parts.push(rest.to_owned());
+    parts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +125,15 @@ mod tests {
         assert_eq!(wrap("a\n\nb", 8), ["a", "", "b"]);
         assert_eq!(wrap("unbreakableword x", 5), ["unbreakableword", "x"]);
         assert_eq!(wrap("✔ ✔ ✔", 3), ["✔ ✔", "✔"]);
+    }
+
+    #[test]
+    fn a_long_name_is_cut_at_its_joints() {
+        assert_eq!(fold("deployment.apps/image-classifier-x", 20), ["deployment.apps/", "image-classifier-x"]);
+        assert_eq!(fold("deployment.apps/image-classifier-x", 12), ["deployment.", "apps/image-", "classifier-x"]);
+        assert_eq!(fold("unbreakable", 5), ["unbre", "akabl", "e"]);
+        assert_eq!(fold("✔ short", 7), ["✔ short"]);
+        assert_eq!(fold("", 7), [""]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ui::{Mark, Paint, wrap};
+use crate::ui::{Mark, Paint, fold, wrap};
 
 /// Where a stage of the lab stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,7 +226,8 @@ fn words(command: &str) -> Vec<&str> {
 
 /// A line with a mark before it, wrapped beside the mark.
 pub(super) fn marked(mark: Mark, text: &str, width: usize, paint: Paint) -> Vec<String> {
-    let lines = wrap(text, width.saturating_sub(4).max(10));
+    let room = width.saturating_sub(4).max(10);
+    let lines: Vec<String> = wrap(text, room).iter().flat_map(|line| fold(line, room)).collect();
     let lead = |index| if index == 0 { format!(" {} ", paint.mark(mark)) } else { "   ".to_owned() };
     lines.iter().enumerate().map(|(index, line)| format!("{}{line}", lead(index))).collect()
 }

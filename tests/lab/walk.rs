@@ -26,6 +26,12 @@ fn pages_fit_every_terminal_and_follow_its_size() {
     // Plain `canary-lab` on a terminal is the walk.
     let mut terminal = Terminal::start(&bench, &[], USUAL, &[]);
     terminal.expect("[enter] begin");
+    // It holds the lab, and who is kept from it hears how to end it.
+    let up = bench.tiny(&["up"]);
+    assert!(
+        up.code == 4 && up.err.contains("canary-lab walk") && up.err.contains("q in the walk's terminal"),
+        "{up:?}"
+    );
     terminal.type_keys(ENTER);
     terminal.expect("1/13  Is this machine ready?");
     assert!(terminal.text().contains("[h] hint"), "{}", terminal.text());
