@@ -10,6 +10,7 @@ import fcntl
 import os
 import pty
 import select
+import shutil
 import statistics
 import struct
 import subprocess
@@ -59,6 +60,7 @@ def main():
     os.write(master, b"q")
     read_for(master, 1.0)
     code = child.wait(10)
+    shutil.rmtree(home)
     times.sort()
     median = statistics.median(times)
     print(f"{presses} keys   median {median:.1f} ms   95th percentile {times[int(0.95 * presses)]:.1f} ms   largest {times[-1]:.1f} ms   wanted {LIMIT_MS:.0f} ms")
