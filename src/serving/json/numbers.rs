@@ -100,6 +100,11 @@ fn array(scanner: &mut Scanner<'_>) -> Option<NumberArray> {
             return None;
         }
         values.push(number(scanner)?);
+        let size = shape[depth - 1];
+        if size > 0 && depth > 1 {
+            let [.., arrays, count] = &mut counts[..depth] else { return None };
+            plain_numbers(scanner, &mut values, size, arrays, count);
+        }
         // Behind a value: close what ends here.
         loop {
             counts[depth - 1] += 1;
@@ -128,6 +133,43 @@ fn skip(scanner: &mut Scanner<'_>) {
     if scanner.peek() <= b' ' {
         scanner.skip_whitespace();
     }
+}
+
+/// Goes on behind a value through innermost arrays of `size` values, as long as the text is what pictures are written as:
+/// whole numbers of up to seven digits or of up to five and `.0`, with nothing or one blank behind a comma. Stops behind
+/// the last value that is so; `count` says how many values its array has before it, `arrays` how many arrays are complete.
+fn plain_numbers(scanner: &mut Scanner<'_>, values: &mut Vec<f32>, size: usize, arrays: &mut usize, count: &mut usize) {
+    let mut rest = &scanner.text[scanner.position..];
+    // The longest that can come: four bytes between two values, and eight of the second.
+    while let Some(ahead) = rest.first_chunk::<12>() {
+        let last = *count + 1 == size;
+        let (number, next) = match ahead {
+            [b',', b' ', number @ .., _, _] if !last => (number, 2),
+            [b',', number @ .., _, _, _] if !last => (number, 1),
+            [b']', b',', b' ', b'[', number @ ..] if last => (number, 4),
+            [b']', b',', b'[', number @ .., _] if last => (number, 3),
+            _ => break,
+        };
+        let (digits, whole) = leading_digits(*number);
+        if digits == 0 || digits == 8 || (digits > 1 && number[0] == b'0') {
+            break;
+        }
+        let behind = u64::from_le_bytes(*number) >> (8 * digits);
+        let length = match behind.to_le_bytes() {
+            [b',' | b']', ..] => digits,
+            [b'.', b'0', b',' | b']', ..] => digits + 2,
+            _ => break,
+        };
+        // Seven digits are exact in a float.
+        values.push(whole as f32);
+        rest = &rest[next + length..];
+        *count += 1;
+        if last {
+            *arrays += 1;
+            *count = 0;
+        }
+    }
+    scanner.position = scanner.text.len() - rest.len();
 }
 
 /// Powers of ten by which a decimal's digits are divided.
@@ -300,7 +342,82 @@ mod tests {
         }
     }
 
+    /// The array of a request by the long way, if it is even.
+    fn by_the_long_way(text: &str) -> Option<(Vec<usize>, Vec<f32>)> {
+        fn take(value: super::super::Value<'_>, values: &mut Vec<f32>) -> Option<Vec<usize>> {
+            let Some(number) = value.double() else {
+                let shapes: Option<Vec<_>> = value.elements().map(|element| take(element, values)).collect();
+                let shapes = shapes?;
+                let first = shapes.first()?;
+                return shapes
+                    .iter()
+                    .all(|shape| shape == first)
+                    .then(|| std::iter::once(shapes.len()).chain(first.iter().copied()).collect());
+            };
+            values.push(number as f32);
+            Some(Vec::new())
+        }
+        let document = parse(text.as_bytes()).ok()?;
+        let mut values = Vec::new();
+        let shape = take(document.root().member("inputs")?, &mut values)?;
+        Some((shape, values))
+    }
+
+    fn assert_array_read_alike(array: &str) {
+        let text = format!("{{\"inputs\":{array}}}");
+        let bits = |read: Option<(Vec<usize>, Vec<f32>)>| {
+            read.map(|(shape, values)| (shape, values.into_iter().map(f32::to_bits).collect::<Vec<_>>()))
+        };
+        assert_eq!(bits(shape_and_values(&text)), bits(by_the_long_way(&text)), "{text}");
+    }
+
+    #[test]
+    fn pictures_are_read_alike_however_they_are_spaced() {
+        for array in [
+            "[[1,2,3],[4,5,6],[7,8,9]]",
+            "[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]",
+            "[[[1,2],[3,4]],[[5,6],[7,8]]]",
+            "[[1],[2],[3],[4000000],[9999999],[99999999]]",
+            "[[1,2],[3,4 ],[5, 6] ,[7,-8],[9.5,1e1],[0.0,0]]",
+            "[[1,2],[3],[4,5]]",
+            "[[1,2],[3,4,5]]",
+            "[[1,2],[3,04]]",
+            "[[1,2],[3,4],]",
+            "[[1,2],[3,4.]]",
+            "[[1,2],[3,4.00],[12345.0,123456.0],[1234567.0,0.0]]",
+            "[[1,2],[[3,4]]]",
+            "[[1,2],3]",
+        ] {
+            assert_array_read_alike(array);
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn any_rows_are_read_alike(
+            rows in proptest::collection::vec(
+                proptest::collection::vec(("[0-9]{1,9}(\\.0|\\.[0-9]{1,3})?", "(,|, | ,|,  )"), 2..4), 1..6,
+            ),
+            between in proptest::collection::vec("(,|, | ,|, \n)", 6),
+            nested: bool,
+        ) {
+            let row = |row: &Vec<(String, String)>| {
+                let mut text = String::from("[");
+                for (index, (number, separator)) in row.iter().enumerate() {
+                    text.push_str(if index > 0 { separator } else { "" });
+                    text.push_str(number);
+                }
+                text + "]"
+            };
+            let mut text = String::from("[");
+            for (index, values) in rows.iter().enumerate() {
+                text.push_str(if index > 0 { &between[index] } else { "" });
+                text.push_str(&row(values));
+            }
+            text.push(']');
+            assert_array_read_alike(&if nested { format!("[{text},{text}]") } else { text });
+        }
+
         #[test]
         fn any_text_is_read_alike(number in "-?[0-9]{0,9}(\\.[0-9]{0,9})?(e-?[0-9]{1,2})?") {
             assert_read_alike(&number);
