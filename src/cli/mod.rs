@@ -5,6 +5,7 @@
 //! a [`Failure`], which is printed here and nowhere else. Hidden commands are the processes that the embedded cluster
 //! starts from the same binary.
 
+mod arguments;
 mod choice;
 mod completions;
 mod context;
@@ -38,6 +39,7 @@ mod walk;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::doctor::{Failure, Reason};
@@ -151,8 +153,14 @@ enum Command {
 
 /// Runs one command and returns the process's exit code.
 pub(crate) fn run(args: impl IntoIterator<Item = OsString>, mut io: Io) -> u8 {
-    let cli = match Cli::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
+        Err(error) if error.kind() == ErrorKind::InvalidUtf8 => {
+            let format = if arguments::ask_for_json(&args) { Format::Json } else { Format::Human };
+            let mut context = Context::new(io, None, None, format);
+            return finish(Err(arguments::not_unicode(&args)), &mut context);
+        }
         Err(error) => return usage(&error, &mut io),
     };
     let command = match cli.command {

@@ -45,6 +45,8 @@ reasons! {
 
     Usage "USAGE" Usage "the arguments do not fit together"
         ["canary-lab help" => "lists the commands"];
+    ArgumentNotUnicode "ARGUMENT_NOT_UNICODE" Usage "what the lab records and answers is JSON, which has no place for a name that is not UTF-8"
+        ["ln -s NAME OTHER" => "gives a file or folder a second name, to use instead"];
     StageUnknown "STAGE_UNKNOWN" Usage "the lab has no stage of that name"
         ["canary-lab status" => "lists the stages"];
     ClusterOptionUnfit "CLUSTER_OPTION_UNFIT" Usage "an option is for another kind of cluster than the one that was chosen"

@@ -25,6 +25,14 @@ pub enum DownloadError {
         /// HTTP status code.
         status: u16,
     },
+    /// The server sends from address to address.
+    #[error("{url} leads to other addresses without end: {detail}")]
+    Redirects {
+        /// What was asked for.
+        url: String,
+        /// What the last answer was taken for.
+        detail: String,
+    },
     /// The transfer broke, and broke again after it was resumed.
     #[error("{url} broke off after {received} bytes: {detail}")]
     Cut {

@@ -196,6 +196,11 @@ async fn every_failure_is_told_apart_and_leaves_no_file() {
     assert!(matches!(outcome.result, Err(DownloadError::Refused { status: 503, .. })));
     assert_eq!(outcome.requests, 5);
 
+    // A captive portal that says so; a login does not come about by asking again.
+    let outcome = fetch(&[Act::Status(511)]).await;
+    assert!(matches!(outcome.result, Err(DownloadError::Refused { status: 511, .. })));
+    assert_eq!(outcome.requests, 1);
+
     let outcome = fetch(&[Act::Corrupt]).await;
     assert!(matches!(outcome.result, Err(DownloadError::WrongChecksum { .. })));
     assert!(outcome.file.is_none() && !outcome.partial);
@@ -221,7 +226,8 @@ async fn redirects_are_followed_and_missing_lengths_do_not_matter() {
     let outcome = fetch(&[Act::Redirect, Act::Serve]).await;
     assert_eq!((outcome.requests, outcome.file.unwrap()), (2, content()));
     let outcome = fetch(&[Act::Redirect]).await;
-    assert!(matches!(outcome.result, Err(DownloadError::Unreachable { .. })), "round and round: {:?}", outcome.result);
+    assert!(matches!(outcome.result, Err(DownloadError::Redirects { .. })), "round and round: {:?}", outcome.result);
+    assert_eq!(outcome.requests, 11, "an answer like any other: not asked for again");
     let outcome = fetch(&[Act::Unannounced]).await;
     assert_eq!((outcome.requests, outcome.file.unwrap()), (1, content()));
 }

@@ -198,7 +198,7 @@ impl Downloader {
             let again = matches!(
                 error,
                 DownloadError::Unreachable { .. } | DownloadError::Cut { .. } | DownloadError::Stalled { .. }
-            ) || matches!(error, DownloadError::Refused { status: 429 | 500..=599, .. });
+            ) || matches!(error, DownloadError::Refused { status: 429 | 500..=510, .. });
             if length_of(partial).await > before {
                 idle = 0;
             }
@@ -238,6 +238,9 @@ impl Downloader {
         let stalled = |received| DownloadError::Stalled { url: url.to_owned(), received, limit: stall };
         let mut response = match tokio::time::timeout(stall, request.send()).await {
             Err(_) => return Err(stalled(received)),
+            Ok(Err(error)) if error.is_redirect() => {
+                return Err(DownloadError::Redirects { url: url.to_owned(), detail: innermost(&error) });
+            }
             Ok(Err(error)) => return Err(unreachable(innermost(&error))),
             Ok(Ok(response)) => response,
         };

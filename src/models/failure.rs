@@ -39,9 +39,10 @@ impl From<DownloadError> for Failure {
         let text = error.to_string();
         let reason = match error {
             DownloadError::Unreachable { .. } | DownloadError::NoSource { .. } => Reason::DownloadUnreachable,
-            DownloadError::Refused { .. } => Reason::DownloadRefused,
+            // "Network authentication required", which only somebody in between says.
+            DownloadError::WebPage { .. } | DownloadError::Refused { status: 511, .. } => Reason::DownloadWebPage,
+            DownloadError::Refused { .. } | DownloadError::Redirects { .. } => Reason::DownloadRefused,
             DownloadError::Cut { .. } | DownloadError::Stalled { .. } => Reason::DownloadBroken,
-            DownloadError::WebPage { .. } => Reason::DownloadWebPage,
             DownloadError::WrongSize { .. } | DownloadError::WrongChecksum { .. } => Reason::DownloadDamaged,
             DownloadError::NoSpace { .. } => {
                 return Self::new(Reason::DiskLow, "there is no room for the download").observed(text);
@@ -216,6 +217,12 @@ impl From<WeightsFailure> for Failure {
             WeightsFailure::NoSource { .. } => Self::new(Reason::WeightsMissing, text)
                 .because("the catalogue entry lists no such source")
                 .then("canary-lab models list", "shows where each model's weights come from"),
+            WeightsFailure::NotThere { path } => {
+                Self::new(Reason::WeightsMissing, format!("there are no weights {}", path.display()))
+                    .observed(text)
+                    .because("the path is misspelt, or relative to another folder")
+                    .then(format!("ls -l {}", existing(&path).display()), "shows what is there")
+            }
             WeightsFailure::FitsNone { .. } => {
                 Self::new(Reason::WeightsOtherArchitecture, "the weights file is for another network").observed(text)
             }

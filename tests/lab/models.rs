@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -201,6 +202,9 @@ fn what_is_no_weights_file_and_no_model_has_a_reason_each() {
     assert!(!Path::new(&at("out")).exists());
     fs::create_dir(at("empty")).unwrap();
     assert_reason(&build("empty"), "WEIGHTS_MISSING");
+    let misspelt = build("pretraind");
+    assert_reason(&misspelt, "WEIGHTS_MISSING");
+    assert!(misspelt.err.contains("there is no ") && misspelt.err.contains("`ls -l "), "{misspelt:?}");
 
     let inspect = |path: &str| bench.run(&["models", "inspect", &at(path)]);
     assert_reason(&inspect("empty"), "MODEL_MISSING");
@@ -248,4 +252,24 @@ fn what_is_no_weights_file_and_no_model_has_a_reason_each() {
     }
     let up = bench.tiny(&["models", "place", "resnet50", "--model-dir", &format!("resnet50={}", at("m/v1"))]);
     assert_reason(&up, "MODEL_LINK_OUTSIDE");
+}
+
+#[test]
+fn a_name_that_is_not_utf_8_is_refused_with_a_reason() {
+    let bench = Bench::new();
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.h5");
+    for before in [&["up", "--weights"][..], &["models", "build", "resnet50", "out", "--weights"], &["models", "build"]]
+    {
+        let mut command = bench.command(before);
+        let ended = finish({
+            command.arg(name);
+            command
+        });
+        assert!(ended.code == 2 && ended.err.contains("ARGUMENT_NOT_UNICODE"), "{ended:?}");
+        assert!(ended.err.contains(r"ln -s $'caf\xe9.h5' OTHER"), "{ended:?}");
+    }
+    let mut command = bench.command(&["--output", "json", "models", "predict", "m"]);
+    command.arg(name);
+    let told: Value = serde_json::from_str(&finish(command).out).unwrap();
+    assert_eq!(told["failure"]["reason"], "ARGUMENT_NOT_UNICODE", "{told}");
 }

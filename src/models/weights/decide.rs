@@ -69,7 +69,7 @@ pub fn local(model: &str, entry: &Entry, choice: &WeightsChoice, own: Option<&Pa
             let known = entry.sources.iter().any(|source| matches!(source, Source::Synthetic(_)));
             known.then(|| Local::Decided(Decision::synthetic(None))).ok_or_else(|| missing("synthetic"))?
         }
-        WeightsChoice::File(path) if pretrained::fitting(path, &[entry.network])?.is_empty() => Local::Any,
+        WeightsChoice::File(path) if fitting(path, &[entry.network])?.is_empty() => Local::Any,
         WeightsChoice::File(path) => Local::Decided(weights_file(path, entry)?),
         WeightsChoice::Directory(folder) => Local::Decided(match find(folder, model, entry)? {
             Found::Weights(path) => weights_file(&path, entry)?,
@@ -80,12 +80,19 @@ pub fn local(model: &str, entry: &Entry, choice: &WeightsChoice, own: Option<&Pa
 
 /// Fails, with the layer that differs, when a weights file fits none of the networks.
 pub fn require_fit(path: &Path, networks: &[Network]) -> Result<(), WeightsFailure> {
-    if !pretrained::fitting(path, networks)?.is_empty() {
+    if !fitting(path, networks)?.is_empty() {
         return Ok(());
     }
     let misfits = pretrained::misfits(path, networks)?;
     let why = misfits.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     Err(WeightsFailure::FitsNone { path: path.to_owned(), why })
+}
+
+fn fitting(path: &Path, networks: &[Network]) -> Result<Vec<Network>, WeightsFailure> {
+    if !path.exists() {
+        return Err(WeightsFailure::NotThere { path: path.to_owned() });
+    }
+    Ok(pretrained::fitting(path, networks)?)
 }
 
 /// Decides what the model called `model` is made from, and downloads what is needed for it; see [`local`] for `own` and

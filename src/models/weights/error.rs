@@ -27,6 +27,12 @@ pub enum WeightsFailure {
     /// A weights file cannot be read.
     #[error(transparent)]
     Unreadable(#[from] WeightsError),
+    /// What `--weights` names is no word and not there.
+    #[error("neither `auto`, `pretrained` or `synthetic`, nor a file or folder: there is no {}", path.display())]
+    NotThere {
+        /// The file.
+        path: PathBuf,
+    },
     /// A weights file fits none of the lab's models.
     #[error("{path} fits none of the lab's models: {why}", path = path.display())]
     FitsNone {
