@@ -87,12 +87,28 @@ struct Fused {
 struct Chain {
     members: Vec<NodeId>,
     last: NodeId,
-    scale: Vec<f32>,
-    shift: Vec<f32>,
+    /// Both in double precision: what is folded is rounded once, as a weight.
+    scale: Vec<f64>,
+    shift: Vec<f64>,
     activation: Activation,
     residual: Option<Port>,
     blamed: NodeId,
     fused: bool,
+}
+
+impl Chain {
+    /// What each sum begins with.
+    fn bias(&self) -> Vec<f32> {
+        self.shift.iter().copied().map(rounded).collect()
+    }
+}
+
+fn rounded(value: f64) -> f32 {
+    value as f32
+}
+
+fn doubles(values: &[f32]) -> Vec<f64> {
+    values.iter().copied().map(f64::from).collect()
 }
 
 impl<'a> Fusion<'a> {
@@ -169,7 +185,7 @@ impl<'a> Fusion<'a> {
         let packed = PackedMatrix::pack(Instructions::detect(), height * width * channels, outputs, |term, row| {
             let values = &weights[term * outputs..][..outputs];
             for ((target, value), scale) in row.iter_mut().zip(values).zip(&chain.scale) {
-                *target = value * scale;
+                *target = rounded(f64::from(*value) * scale);
             }
         });
         let convolution = Convolution {
@@ -177,7 +193,7 @@ impl<'a> Fusion<'a> {
             weights: packed,
             transformed: OnceLock::new(),
             channels,
-            bias: chain.shift,
+            bias: chain.bias(),
             residual: chain.residual.is_some(),
             activation: chain.activation,
             pad,
@@ -199,12 +215,17 @@ impl<'a> Fusion<'a> {
         let window = Window::read(attributes, Some([height, width])).ok()?;
         let (input, pad) = self.padding_before(input, &window);
         let chain = self.chain(node, channels * multiplier, 4);
-        let weights = filter.as_floats()?.iter().zip(chain.scale.iter().cycle()).map(|(w, scale)| w * scale).collect();
+        let weights = filter
+            .as_floats()?
+            .iter()
+            .zip(chain.scale.iter().cycle())
+            .map(|(&weight, scale)| rounded(f64::from(weight) * scale))
+            .collect();
         let depthwise = Depthwise {
             window,
             weights,
             channels: (channels, multiplier),
-            bias: chain.shift,
+            bias: chain.bias(),
             activation: chain.activation,
             pad,
             node: self.graph.nodes[node].name.clone(),
@@ -227,7 +248,7 @@ impl<'a> Fusion<'a> {
         let packed = PackedMatrix::pack(Instructions::detect(), depth, outputs, |term, row| {
             for (column, (target, scale)) in row.iter_mut().zip(&chain.scale).enumerate() {
                 let at = if turned { column * depth + term } else { term * outputs + column };
-                *target = weights[at] * scale;
+                *target = rounded(f64::from(weights[at]) * scale);
             }
         });
         let convolution = Convolution {
@@ -235,7 +256,7 @@ impl<'a> Fusion<'a> {
             weights: packed,
             transformed: OnceLock::new(),
             channels: depth,
-            bias: chain.shift,
+            bias: chain.bias(),
             residual: false,
             activation: chain.activation,
             pad: None,
@@ -322,7 +343,7 @@ impl<'a> Fusion<'a> {
                 "BiasAdd" if attributes.text("data_format", "NHWC").is_ok_and(|format| format == "NHWC") => {
                     let vector = other.and_then(|port| self.floats(port)).filter(|value| value.shape == [outputs]);
                     vector.is_some_and(|bias| {
-                        add(&mut chain.shift, bias.as_floats().unwrap_or_default(), 1.0);
+                        add(&mut chain.shift, &doubles(bias.as_floats().unwrap_or_default()), 1.0);
                         // TensorFlow's remapper fuses a bias directly behind, under the bias' name.
                         if chain.last == node {
                             (chain.blamed, chain.fused) = (reader, true);
@@ -359,7 +380,7 @@ impl<'a> Fusion<'a> {
         chain
     }
 
-    fn batch_norm(&self, node: NodeId, outputs: usize) -> Option<(Vec<f32>, Vec<f32>)> {
+    fn batch_norm(&self, node: NodeId, outputs: usize) -> Option<(Vec<f64>, Vec<f64>)> {
         let (_, attributes) = self.graph.nodes[node].call()?;
         if attributes.flag("is_training", true).ok()? || attributes.text("data_format", "NHWC").ok()? != "NHWC" {
             return None;
@@ -377,27 +398,27 @@ impl<'a> Fusion<'a> {
 }
 
 /// One value for each channel, when that is what a tensor comes down to behind a product of this rank.
-fn for_each_channel(value: &Tensor, outputs: usize, rank: usize) -> Option<Vec<f32>> {
+fn for_each_channel(value: &Tensor, outputs: usize, rank: usize) -> Option<Vec<f64>> {
     let values = value.as_floats()?;
     // More dimensions than the product has would change its shape.
     if value.shape.len() > rank {
         return None;
     }
     match (values, value.shape.last()) {
-        ([one], _) => Some(vec![*one; outputs]),
-        (_, Some(&last)) if last == outputs && values.len() == outputs => Some(values.to_vec()),
+        ([one], _) => Some(vec![f64::from(*one); outputs]),
+        (_, Some(&last)) if last == outputs && values.len() == outputs => Some(doubles(values)),
         _ => None,
     }
 }
 
-fn multiply(chain: &mut Chain, factor: &[f32]) {
+fn multiply(chain: &mut Chain, factor: &[f64]) {
     for ((scale, shift), factor) in chain.scale.iter_mut().zip(&mut chain.shift).zip(factor) {
         *scale *= factor;
         *shift *= factor;
     }
 }
 
-fn add(shift: &mut [f32], summand: &[f32], sign: f32) {
+fn add(shift: &mut [f64], summand: &[f64], sign: f64) {
     shift.iter_mut().zip(summand).for_each(|(shift, summand)| *shift += sign * summand);
 }
 

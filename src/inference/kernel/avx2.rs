@@ -23,12 +23,8 @@ macro_rules! tile {
             unsafe {
                 let stride = tile.output_stride;
                 $( let mut $row; )+
-                if tile.bias.is_null() {
-                    $( $row = (_mm256_loadu_ps(tile.output.add($index * stride)), _mm256_loadu_ps(tile.output.add($index * stride + 8))); )+
-                } else {
-                    let bias = (_mm256_loadu_ps(tile.bias), _mm256_loadu_ps(tile.bias.add(8)));
-                    $( $row = bias; )+
-                }
+                let bias = (_mm256_loadu_ps(tile.bias), _mm256_loadu_ps(tile.bias.add(8)));
+                $( $row = bias; )+
                 let mut panel = tile.panel;
                 let mut term = tile.rows;
                 let row_stride = tile.row_stride;

@@ -25,12 +25,8 @@ macro_rules! tile {
             unsafe {
                 let stride = tile.output_stride;
                 $( let mut $row; )+
-                if tile.bias.is_null() {
-                    $( $row = (_mm512_loadu_ps(tile.output.add($index * stride)), _mm512_loadu_ps(tile.output.add($index * stride + 16))); )+
-                } else {
-                    let bias = (_mm512_loadu_ps(tile.bias), _mm512_loadu_ps(tile.bias.add(16)));
-                    $( $row = bias; )+
-                }
+                let bias = (_mm512_loadu_ps(tile.bias), _mm512_loadu_ps(tile.bias.add(16)));
+                $( $row = bias; )+
                 let mut panel = tile.panel;
                 let mut term = tile.rows;
                 let row_stride = tile.row_stride;

@@ -15,11 +15,9 @@ unsafe fn tile<const ROWS: usize>(tile: &RawTile) {
     let mut sums = [[0.0f32; WIDTH]; ROWS];
     // SAFETY: every access lies within the extents that the caller vouches for.
     unsafe {
-        for (row, sums) in sums.iter_mut().enumerate() {
-            let from =
-                if tile.bias.is_null() { tile.output.add(row * tile.output_stride).cast_const() } else { tile.bias };
+        for sums in &mut sums {
             for (column, sum) in sums.iter_mut().enumerate() {
-                *sum = *from.add(column);
+                *sum = *tile.bias.add(column);
             }
         }
         for term in 0..tile.depth {

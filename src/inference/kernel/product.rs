@@ -74,8 +74,12 @@ pub(crate) struct Epilogue<'a> {
     pub(crate) activation: Activation,
 }
 
-/// The most terms that are summed in one go: a panel of them and a block of rows then share the second-level cache.
+/// The most terms of a row that are copied in one go: a panel of them and a block of rows then share the second-level
+/// cache.
 const MAX_TERMS: usize = 1152;
+/// The most terms that are summed before the sum is added to the others: the rounding errors of a sum grow with its
+/// length, and fetching and storing a tile once for so many terms costs a hundredth of their multiplications.
+const SUMMED_TERMS: usize = 288;
 /// Floats of a block of rows: 320 KiB.
 const BLOCK_FLOATS: usize = 80 * 1024;
 
@@ -183,24 +187,29 @@ unsafe fn multiply_unit(
         for (copy, row) in copies.chunks_exact_mut(stride).zip(block.clone()) {
             source.fill(row, terms.clone(), &mut copy[..terms.len()]);
         }
-        let last = terms.end == weights.depth;
+        let sums = terms.len().div_ceil(SUMMED_TERMS).max(1);
         for panel in group.clone() {
             let column = panel * width;
             for tile in 0..tiles {
                 let rows = split(block.len(), tiles, tile);
-                let target = Target {
-                    bias: (first == 0).then(|| &bias[column..column + width]),
-                    residual: epilogue.residual.filter(|_| last),
-                    activation: if last { epilogue.activation } else { Activation::None },
-                    output,
-                    offset: (block.start + rows.start) * weights.columns + column,
-                    stride: weights.columns,
-                    columns: (weights.columns - column).min(width),
-                };
-                let values = &copies[rows.start * stride..rows.end * stride];
-                let panel = weights.panel(panel, &terms);
-                // SAFETY: the caller vouches for the output.
-                unsafe { compute(weights.set, rows.len(), terms.len(), values, stride, panel, &target) };
+                for sum in 0..sums {
+                    let part = split(terms.len(), sums, sum);
+                    let begins = first + part.start == 0;
+                    let ends = first + part.end == weights.depth;
+                    let target = Target {
+                        bias: begins.then(|| &bias[column..column + width]),
+                        residual: epilogue.residual.filter(|_| begins),
+                        activation: if ends { epilogue.activation } else { Activation::None },
+                        output,
+                        offset: (block.start + rows.start) * weights.columns + column,
+                        stride: weights.columns,
+                        columns: (weights.columns - column).min(width),
+                    };
+                    let values = &copies[rows.start * stride + part.start..rows.end * stride];
+                    let panel = weights.panel(panel, &(first + part.start..first + part.end));
+                    // SAFETY: the caller vouches for the output.
+                    unsafe { compute(weights.set, rows.len(), part.len(), values, stride, panel, &target) };
+                }
             }
         }
         first = terms.end.max(first + 1);

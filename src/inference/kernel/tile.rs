@@ -89,6 +89,8 @@ impl Instructions {
 
 /// The widest panel of any instruction set.
 pub(super) const MAX_WIDTH: usize = 32;
+/// Where sums begin that are added to what the output holds.
+static ZEROS: [f32; MAX_WIDTH] = [0.0; MAX_WIDTH];
 /// The tallest tile of any instruction set.
 pub(super) const MAX_ROWS: usize = 14;
 
@@ -101,9 +103,9 @@ pub(super) struct RawTile {
     pub(super) row_stride: usize,
     /// `depth` times the panel's width.
     pub(super) panel: *const f32,
-    /// The sums' first values, one panel's width, or null: then they are what the output holds.
+    /// The sums' first values, one panel's width.
     pub(super) bias: *const f32,
-    /// Added after the last term, laid out as the output, or null.
+    /// Added after the last term, laid out as the output, which it may be, or null.
     pub(super) residual: *const f32,
     pub(super) activation: Activation,
     /// The first element of the output; row `i` begins `i * output_stride` further on.
@@ -115,9 +117,10 @@ pub(super) type TileFunction = unsafe fn(&RawTile);
 
 /// Where a tile's result goes and what comes before and after the sum.
 pub(super) struct Target<'a> {
-    /// The sums' first values for this panel (panel's width), or `None` to go on from what the output holds.
+    /// The sums' first values for this panel (panel's width), or `None` to add to what the output holds: sums of their
+    /// own, so that their rounding errors are those of short sums.
     pub(super) bias: Option<&'a [f32]>,
-    /// The whole residual, laid out as the output.
+    /// The whole residual, laid out as the output; not together with what the output holds.
     pub(super) residual: Option<&'a [f32]>,
     pub(super) activation: Activation,
     /// The whole output.
@@ -184,14 +187,15 @@ pub(super) unsafe fn compute(
     let end = target.offset + (count - 1) * target.stride + target.columns;
     assert!(target.columns <= width && end <= target.output.length, "the output ends before the tile does");
     assert!(target.residual.is_none_or(|residual| residual.len() >= end), "the residual ends before the tile does");
-    let null = std::ptr::null();
+    assert!(target.bias.is_some() || target.residual.is_none(), "two things to add to the sums");
+    let null = std::ptr::null;
     let mut raw = RawTile {
         depth,
         rows: rows.as_ptr(),
         row_stride,
         panel: panel.as_ptr(),
-        bias: target.bias.map_or(null, <[f32]>::as_ptr),
-        residual: null,
+        bias: target.bias.unwrap_or(&ZEROS).as_ptr(),
+        residual: null(),
         activation: target.activation,
         output: std::ptr::null_mut(),
         output_stride: target.stride,
@@ -200,7 +204,11 @@ pub(super) unsafe fn compute(
         // SAFETY: offset and residual extents were checked above.
         unsafe {
             raw.output = target.output.start.add(target.offset);
-            raw.residual = target.residual.map_or(null, |residual| residual.as_ptr().add(target.offset));
+            raw.residual = match (target.bias, target.residual) {
+                (None, _) => raw.output.cast_const(),
+                (Some(_), Some(residual)) => residual.as_ptr().add(target.offset),
+                (Some(_), None) => null(),
+            };
             function(&raw);
         }
         return;
@@ -213,7 +221,7 @@ pub(super) unsafe fn compute(
         if target.bias.is_none() {
             // SAFETY: `from + columns` is at most `end`, and only this thread touches these elements.
             let held = unsafe { std::slice::from_raw_parts(target.output.start.add(from), target.columns) };
-            sums[row * width..][..target.columns].copy_from_slice(held);
+            residuals[row * width..][..target.columns].copy_from_slice(held);
         }
         if let Some(residual) = target.residual {
             residuals[row * width..][..target.columns].copy_from_slice(&residual[from..from + target.columns]);
@@ -221,7 +229,7 @@ pub(super) unsafe fn compute(
     }
     raw.output = sums.as_mut_ptr();
     raw.output_stride = width;
-    if target.residual.is_some() {
+    if target.bias.is_none() || target.residual.is_some() {
         raw.residual = residuals.as_ptr();
     }
     // SAFETY: the copies have `count` rows of `width` floats; the rest was checked above.

@@ -48,17 +48,18 @@ fn softmax(inputs: &mut [Value], logarithm: bool) -> Result<Vec<Value>, RunError
     one(tensor.shape.clone(), data)
 }
 
-/// The factor and the summand of each channel that a batch norm in inference comes down to.
+/// The factor and the summand of each channel that a batch norm in inference comes down to, in double precision.
 pub(crate) fn scale_and_shift(
     gamma: &[f32],
     beta: &[f32],
     mean: &[f32],
     variance: &[f32],
     epsilon: f32,
-) -> (Vec<f32>, Vec<f32>) {
-    let scale: Vec<f32> =
-        gamma.iter().zip(variance).map(|(gamma, variance)| gamma / (variance + epsilon).sqrt()).collect();
-    let shift = beta.iter().zip(mean).zip(&scale).map(|((beta, mean), scale)| beta - mean * scale).collect();
+) -> (Vec<f64>, Vec<f64>) {
+    let factor = |(&gamma, &variance)| f64::from(gamma) / (f64::from(variance) + f64::from(epsilon)).sqrt();
+    let scale: Vec<f64> = gamma.iter().zip(variance).map(factor).collect();
+    let summand = |((&beta, &mean), scale)| f64::from(beta) - f64::from(mean) * scale;
+    let shift = beta.iter().zip(mean).zip(&scale).map(summand).collect();
     (scale, shift)
 }
 
@@ -125,6 +126,8 @@ impl BatchNorm {
             (given_mean.clone(), given_variance.clone())
         };
         let (scale, shift) = scale_and_shift(&parts[0], &parts[1], &mean, &variance, self.epsilon);
+        let [scale, shift] =
+            [scale, shift].map(|exact| exact.into_iter().map(|value| value as f32).collect::<Vec<_>>());
         // In training the mean may be far larger than the spread, so it goes off first.
         let (center, shift) =
             if self.training { (mean.clone(), parts.remove(1)) } else { (vec![0.0; channels], shift) };
