@@ -283,6 +283,18 @@ struct Fakes {
 }
 
 impl Fakes {
+    /// The kubeconfig of a person whose only context is this profile's; its place and text.
+    fn write_persons_kubeconfig(&self, profile: &str) -> (PathBuf, String) {
+        let text = fs::read_to_string(self.folder.join("kubeconfig")).unwrap();
+        let text = text
+            .replace("- name: canary-lab # context", &format!("- name: {profile}"))
+            .replace("current-context: canary-lab", &format!("current-context: {profile}"));
+        let place = self.pair.lab.directory().join(".kube/config");
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::write(&place, &text).unwrap();
+        (place, text)
+    }
+
     /// minikube of this version, with a Kubernetes behind it and an Istio release on a server.
     fn new(version: &str) -> Self {
         let pair = Pair::until("cluster");
@@ -512,10 +524,7 @@ fn a_profile_that_runs_and_fits_needs_nothing_that_a_start_would() {
     // This minikube starts no Kubernetes that fits, and driver none would want programs that are not there.
     let fakes = Fakes::new("v1.37.0");
     fakes.set("profile", "minikube Running none v1.24.3");
-    let kubeconfig = fs::read_to_string(fakes.folder.join("kubeconfig")).unwrap();
-    let theirs = fakes.pair.lab.directory().join(".kube/config");
-    fs::create_dir_all(theirs.parent().unwrap()).unwrap();
-    fs::write(&theirs, kubeconfig.replace("- name: canary-lab # context", "- name: minikube")).unwrap();
+    fakes.write_persons_kubeconfig("minikube");
     let doctor = fakes.run(&["--output", "json", "doctor", "--cluster", "minikube"]);
     let doctor: Value = serde_json::from_str(&doctor.out).unwrap();
     let checks = doctor["checks"].as_array().unwrap();
@@ -538,13 +547,7 @@ fn a_profile_that_runs_and_fits_needs_nothing_that_a_start_would() {
 fn models_are_copied_to_a_node_that_is_not_this_machine_and_compared_there() {
     let fakes = Fakes::new("v1.36.0");
     fakes.set("profile", "work Running docker v1.24.3");
-    let config = fs::read_to_string(fakes.folder.join("kubeconfig")).unwrap();
-    let theirs = fakes.pair.lab.directory().join(".kube/config");
-    fs::create_dir_all(theirs.parent().unwrap()).unwrap();
-    let config = config
-        .replace("- name: canary-lab # context", "- name: work")
-        .replace("current-context: canary-lab", "current-context: work");
-    fs::write(&theirs, &config).unwrap();
+    let (theirs, config) = fakes.write_persons_kubeconfig("work");
     let url = release_server();
     let up =
         fakes.run(&["up", "--cluster", "minikube", "--ingress", "node-port", "--istio-url", &url, "--until", "models"]);
